@@ -1,0 +1,2 @@
+//! Load tester for ISO 8583 hosts.
+fn main() {}

@@ -1,0 +1,2 @@
+//! POS terminal simulator.
+fn main() {}

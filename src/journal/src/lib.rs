@@ -1,0 +1,1 @@
+//! Write-ahead journal: append, group commit, segments, recovery.

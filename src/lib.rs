@@ -1,0 +1,1 @@
+//! Gapless: a debit-card authorisation switch that never closes.

@@ -1,0 +1,1 @@
+//! The follower side: sled rows behind the cache, base files, verification.
