@@ -1,1 +1,3 @@
 //! Gapless: a debit-card authorisation switch that never closes.
+
+pub mod adapter;
