@@ -1,0 +1,158 @@
+//! Engine time: stamped onto commands, never running backwards (DESIGN.md, "Time").
+//!
+//! Between two looks at the wall clock, time advances by the monotonic clock. A
+//! small difference is followed; a jump is counted and not followed.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use gapless_engine::ids::TimeUs;
+
+/// A wall clock that differs by more than this from engine time has jumped. NTP
+/// slews by at most 500 ppm, that is half a millisecond between two looks.
+pub const JUMP_US: u64 = 500_000;
+
+/// How often the runner looks at the wall clock.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a look at the wall clock showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WallClock {
+    /// As expected.
+    Steady,
+    /// Off by so many microseconds (positive: ahead of engine time). Not followed.
+    Jumped {
+        /// Wall clock minus engine time.
+        by_us: i64,
+    },
+}
+
+/// The engine's clock.
+#[derive(Debug)]
+pub struct Clock {
+    origin: Instant,
+    origin_us: TimeUs,
+    last_us: TimeUs,
+    jumps: u64,
+}
+
+impl Clock {
+    /// Starts at the wall clock's time, or at `floor_us` (the newest time in the
+    /// journal) if the wall clock stands before it; the second value tells of that jump.
+    #[must_use]
+    pub fn start(wall_us: TimeUs, floor_us: TimeUs, now: Instant) -> (Self, WallClock) {
+        let start_us = wall_us.max(floor_us);
+        let behind = floor_us.saturating_sub(wall_us);
+        let seen = if behind > JUMP_US {
+            WallClock::Jumped {
+                by_us: i64::try_from(behind).map_or(i64::MIN, |us| -us),
+            }
+        } else {
+            WallClock::Steady
+        };
+        let clock = Self {
+            origin: now,
+            origin_us: start_us,
+            last_us: start_us,
+            jumps: u64::from(seen != WallClock::Steady),
+        };
+        (clock, seen)
+    }
+
+    /// Engine time at `now`; never less than it was.
+    pub fn at(&mut self, now: Instant) -> TimeUs {
+        self.last_us = self.last_us.max(self.expected(now));
+        self.last_us
+    }
+
+    /// Compares with the wall clock. Small differences are followed (backwards by
+    /// standing still), jumps are counted and left alone.
+    pub fn look(&mut self, wall_us: TimeUs, now: Instant) -> WallClock {
+        let expected = self.expected(now);
+        let by_us = i128::from(wall_us) - i128::from(expected);
+        if by_us.unsigned_abs() > u128::from(JUMP_US) {
+            self.jumps = self.jumps.saturating_add(1);
+            return WallClock::Jumped {
+                by_us: i64::try_from(by_us).unwrap_or(if by_us < 0 { i64::MIN } else { i64::MAX }),
+            };
+        }
+        self.origin = now;
+        self.origin_us = wall_us;
+        WallClock::Steady
+    }
+
+    /// How many jumps were seen, the one at start included.
+    #[must_use]
+    pub const fn jumps(&self) -> u64 {
+        self.jumps
+    }
+
+    fn expected(&self, now: Instant) -> TimeUs {
+        let elapsed = now.saturating_duration_since(self.origin).as_micros();
+        self.origin_us
+            .saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+}
+
+/// The wall clock, microseconds since the Unix epoch, UTC.
+#[must_use]
+pub fn wall_us() -> TimeUs {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_micros()).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000;
+
+    #[test]
+    fn advances_by_the_monotonic_clock_and_follows_small_differences() {
+        let t0 = Instant::now();
+        let (mut clock, seen) = Clock::start(100 * S, 0, t0);
+        assert_eq!(seen, WallClock::Steady);
+        assert_eq!(clock.at(t0 + Duration::from_secs(3)), 103 * S);
+        // 100 ms ahead: followed at once.
+        assert_eq!(
+            clock.look(103 * S + 100_000, t0 + Duration::from_secs(3)),
+            WallClock::Steady
+        );
+        assert_eq!(clock.at(t0 + Duration::from_secs(3)), 103 * S + 100_000);
+        // 100 ms behind: stands still until the wall clock has caught up.
+        assert_eq!(
+            clock.look(103 * S, t0 + Duration::from_secs(3)),
+            WallClock::Steady
+        );
+        assert_eq!(clock.at(t0 + Duration::from_millis(3050)), 103 * S + 100_000);
+        assert_eq!(clock.at(t0 + Duration::from_millis(3200)), 103 * S + 200_000);
+    }
+
+    #[test]
+    fn a_jump_is_counted_and_not_followed() {
+        let t0 = Instant::now();
+        let (mut clock, _) = Clock::start(100 * S, 0, t0);
+        for (wall, by_us) in [(4000 * S, 3899), (2 * S, -99)] {
+            let seen = clock.look(wall, t0 + Duration::from_secs(1));
+            assert_eq!(
+                seen,
+                WallClock::Jumped {
+                    by_us: by_us * 1_000_000
+                }
+            );
+        }
+        assert_eq!(clock.at(t0 + Duration::from_secs(2)), 102 * S);
+        assert_eq!(clock.jumps(), 2);
+    }
+
+    #[test]
+    fn never_starts_before_the_journal() {
+        let t0 = Instant::now();
+        let (mut clock, seen) = Clock::start(50 * S, 60 * S, t0);
+        assert_eq!(seen, WallClock::Jumped { by_us: -10_000_000 });
+        assert_eq!(clock.at(t0), 60 * S);
+        assert_eq!(clock.jumps(), 1);
+    }
+}

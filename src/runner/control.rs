@@ -1,0 +1,230 @@
+//! The engine as other threads see it (admin, import): bounded jobs that run
+//! between payments and are answered when what they saw is durable.
+
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use gapless_engine::command::Request;
+use gapless_engine::engine::{Answer, Engine};
+use gapless_engine::ids::Seq;
+use gapless_engine::outcome::{PutOutcome, PutRefusal};
+use gapless_journal::{DurableHandle, Room, RoomHandle};
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::{EngineHandle, Wake};
+
+/// Rows that one job may touch, so that payments wait for microseconds only.
+pub const MAX_ROWS: usize = 256;
+
+/// Jobs that may wait; askers beyond it wait for a place.
+const MAX_JOBS: usize = 64;
+
+type Job = Box<dyn FnOnce(&EngineHandle) + Send>;
+
+/// The daemon has stopped, or will not come up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the daemon is stopping")]
+pub struct Stopped;
+
+/// Where the daemon is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Reading base, rows and journal.
+    Recovering = 0,
+    /// Links are open.
+    Ready = 1,
+    /// Answers what is in flight, takes nothing new.
+    Draining = 2,
+}
+
+/// Figures that any thread may read at any time.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    phase: AtomicU8,
+    head: AtomicU64,
+    clock_jumps: AtomicU64,
+}
+
+impl Gauges {
+    pub(super) fn set_head(&self, seq: Seq) {
+        self.head.store(seq, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_clock_jumps(&self, jumps: u64) {
+        self.clock_jumps.store(jumps, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// Where the daemon is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Recovering,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// Sequence of the newest event decided.
+    #[must_use]
+    pub fn head(&self) -> Seq {
+        self.head.load(Ordering::Relaxed)
+    }
+}
+
+/// What [`Control::status`] shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// Where the daemon is in its life.
+    pub phase: Phase,
+    /// Newest event decided.
+    pub head: Seq,
+    /// Newest event that is durable.
+    pub durable: Seq,
+    /// Newest event that the follower has applied.
+    pub followed: Seq,
+    /// Space for more.
+    pub room: Room,
+    /// Jumps of the wall clock since start.
+    pub clock_jumps: u64,
+}
+
+/// Handles that exist once recovery is done.
+struct Recovered {
+    durable: DurableHandle,
+    room: RoomHandle,
+    followed: Box<dyn Fn() -> Seq + Send + Sync>,
+}
+
+/// The engine as other threads see it. Exists before recovery is done, so that
+/// readiness can be asked for; until then reads and imports wait.
+#[derive(Clone)]
+pub struct Control {
+    jobs: mpsc::Sender<Job>,
+    gauges: Arc<Gauges>,
+    recovered: Arc<OnceLock<Recovered>>,
+}
+
+/// The runner's end of [`Control`].
+pub(crate) struct Jobs(mpsc::Receiver<Job>);
+
+impl Control {
+    /// The two ends.
+    pub(crate) fn new() -> (Self, Jobs) {
+        let (sender, receiver) = mpsc::channel(MAX_JOBS);
+        let control = Self {
+            jobs: sender,
+            gauges: Arc::default(),
+            recovered: Arc::default(),
+        };
+        (control, Jobs(receiver))
+    }
+
+    /// Recovery is done: status can be told from now on.
+    pub(crate) fn recovered(
+        &self,
+        durable: DurableHandle,
+        room: RoomHandle,
+        followed: impl Fn() -> Seq + Send + Sync + 'static,
+    ) {
+        // Set once per daemon; a second time would be the same handles.
+        let _ = self.recovered.set(Recovered {
+            durable,
+            room,
+            followed: Box::new(followed),
+        });
+    }
+
+    /// Figures shared with the runner.
+    pub(crate) fn gauges(&self) -> Arc<Gauges> {
+        Arc::clone(&self.gauges)
+    }
+
+    /// Whether recovery is done and links are open.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.gauges.phase() == Phase::Ready
+    }
+
+    /// Where the daemon is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let recovered = self.recovered.get();
+        Status {
+            phase: self.gauges.phase(),
+            head: self.gauges.head(),
+            durable: recovered.map_or(0, |ends| ends.durable.get()),
+            followed: recovered.map_or(0, |ends| (ends.followed)()),
+            room: recovered.map_or(Room::Normal, |ends| ends.room.get()),
+            clock_jumps: self.gauges.clock_jumps.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Reads from the live engine, between two payments. Sees every answer given
+    /// before it was asked, and is answered when all that it saw is durable. `f`
+    /// must be bounded: at most [`MAX_ROWS`] rows.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the daemon has stopped.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Engine) -> R + Send + 'static,
+    ) -> Result<R, Stopped> {
+        self.run(move |engine| engine.look(|core| (f(core), core.last_seq())))
+            .await
+    }
+
+    /// Opens or changes accounts and cards, at most [`MAX_ROWS`] of them; answered
+    /// in their order, when they are durable.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the daemon has stopped; rows may have had their effect.
+    pub async fn put(&self, rows: Vec<Request>) -> Result<Vec<PutOutcome>, Stopped> {
+        debug_assert!(rows.len() <= MAX_ROWS);
+        self.run(move |engine| {
+            let (answers, seq) = engine.put(&rows);
+            let outcomes = answers.into_iter().map(put_outcome).collect();
+            (outcomes, seq)
+        })
+        .await
+    }
+
+    async fn run<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&EngineHandle) -> (R, Seq) + Send + 'static,
+    ) -> Result<R, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |engine| {
+            let (result, seq) = job(engine);
+            let answer = Box::new(move || {
+                // An asker that has gone away is owed nothing.
+                let _ = sender.send(result);
+            });
+            engine.shared.wake_at(seq, Wake::Job(answer));
+        });
+        self.jobs.send(job).await.map_err(|_| Stopped)?;
+        receiver.await.map_err(|_| Stopped)
+    }
+}
+
+/// An administrative request answered as a message would be a fault of ours;
+/// it is told as a refusal rather than as success.
+fn put_outcome(answer: Answer) -> PutOutcome {
+    match answer {
+        Answer::Put(outcome) => outcome,
+        Answer::Done => PutOutcome::Unchanged,
+        Answer::Message(_) => PutOutcome::Refused(PutRefusal::Malfunction),
+    }
+}
+
+/// Runs the jobs of other threads, one at a time, payments between them.
+pub(crate) async fn run_jobs(engine: EngineHandle, mut jobs: Jobs) {
+    while let Some(job) = jobs.0.recv().await {
+        job(&engine);
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,237 @@
+//! The one writer: stamps commands, lets the engine decide, and appends the
+//! event to the journal's open group. Lives on the link runtime's thread.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gapless_engine::command::{Class, Command, Request};
+use gapless_engine::engine::{Answer, Engine};
+use gapless_engine::ids::{Seq, TimeUs};
+use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::control::Gauges;
+use super::link_port::{LinkPort, LinkSignal, Refused};
+
+/// What the runner takes from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct RunnerOptions {
+    /// Bytes that may wait for the journal before requests are refused with 91.
+    pub max_pending_journal_bytes: usize,
+    /// Reversals and advices are let through up to this; above the other limit by
+    /// so much that they find room when requests no longer do.
+    pub max_pending_reserved_bytes: usize,
+    /// Events between two attestations of the state hash.
+    pub attest_every: u64,
+}
+
+/// Who is woken when a sequence has become durable.
+pub(super) enum Wake {
+    /// A link that has answers to write.
+    Link(Rc<LinkSignal>),
+    /// The asker of an administrative command.
+    Job(Box<dyn FnOnce()>),
+}
+
+/// Everything that only the engine's thread touches.
+pub struct Core {
+    pub(super) engine: Engine,
+    appender: Appender,
+    room: RoomHandle,
+    clock: Clock,
+    options: RunnerOptions,
+    attested_at: Seq,
+    waiting: VecDeque<(Seq, Wake)>,
+}
+
+/// What the tasks of the engine's thread share.
+pub(super) struct Shared {
+    pub(super) core: RefCell<Core>,
+    pub(super) durable: DurableHandle,
+    pub(super) stopping: CancellationToken,
+    pub(super) gauges: Arc<Gauges>,
+}
+
+/// The engine as links see it; `!Send`, cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    pub(super) shared: Rc<Shared>,
+}
+
+/// The journal's ends that the runner holds.
+pub struct JournalEnds {
+    /// Where events are appended.
+    pub appender: Appender,
+    /// How far the journal is durable.
+    pub durable: DurableHandle,
+    /// Whether there is space for more.
+    pub room: RoomHandle,
+}
+
+impl EngineHandle {
+    /// Takes over a recovered engine.
+    pub(crate) fn new(
+        engine: Engine,
+        journal: JournalEnds,
+        clock: Clock,
+        options: RunnerOptions,
+        stopping: CancellationToken,
+        gauges: Arc<Gauges>,
+    ) -> Self {
+        let attested_at = engine.last_seq();
+        gauges.set_head(engine.last_seq());
+        let core = Core {
+            engine,
+            appender: journal.appender,
+            room: journal.room,
+            clock,
+            options,
+            attested_at,
+            waiting: VecDeque::new(),
+        };
+        Self {
+            shared: Rc::new(Shared {
+                core: RefCell::new(core),
+                durable: journal.durable,
+                stopping,
+                gauges,
+            }),
+        }
+    }
+
+    /// The port of one connection.
+    #[must_use]
+    pub fn connect(&self) -> LinkPort {
+        LinkPort::new(Rc::clone(&self.shared))
+    }
+
+    /// Cancelled when the daemon drains: links stop reading and answer what is in flight.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        self.shared.stopping.clone()
+    }
+
+    /// Engine time, microseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_us(&self) -> TimeUs {
+        self.shared.core.borrow_mut().clock.at(Instant::now())
+    }
+
+    /// Compares engine time with the wall clock; how far it jumped, if it did.
+    pub(crate) fn look_at_wall_clock(&self, wall_us: TimeUs) -> super::clock::WallClock {
+        let mut core = self.shared.core.borrow_mut();
+        let seen = core.clock.look(wall_us, Instant::now());
+        self.shared.gauges.set_clock_jumps(core.clock.jumps());
+        seen
+    }
+
+    /// Runs administrative commands (at most 256) and hands their events to the journal.
+    pub(crate) fn put(&self, requests: &[Request]) -> (Vec<Answer>, Seq) {
+        let mut core = self.shared.core.borrow_mut();
+        let answers = requests.iter().map(|request| core.execute(request)).collect();
+        core.flush(&self.shared.gauges);
+        (answers, core.engine.last_seq())
+    }
+
+    /// Looks at the engine, between two commands.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Engine) -> R) -> R {
+        f(&self.shared.core.borrow().engine)
+    }
+
+    /// Waits until everything up to `seq` is durable.
+    pub(crate) async fn durable_at(&self, seq: Seq) {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.shared.wake_at(
+            seq,
+            Wake::Job(Box::new(move || {
+                // The asker may have gone away; nothing is owed to it then.
+                let _ = sender.send(());
+            })),
+        );
+        let _ = receiver.await;
+    }
+}
+
+impl Shared {
+    /// Wakes now or when `seq` has become durable.
+    pub(super) fn wake_at(&self, seq: Seq, wake: Wake) {
+        self.core.borrow_mut().waiting.push_back((seq, wake));
+        // It may have become durable before it was queued.
+        self.release();
+    }
+
+    /// Wakes whoever waited for what is durable by now.
+    pub(super) fn release(&self) {
+        let durable = self.durable.get();
+        loop {
+            let wake = {
+                let waiting = &mut self.core.borrow_mut().waiting;
+                match waiting.front() {
+                    Some((seq, _)) if *seq <= durable => waiting.pop_front(),
+                    _ => None,
+                }
+            };
+            // Woken outside the borrow: a job may come back to the core.
+            match wake {
+                Some((_, Wake::Link(signal))) => signal.wake(),
+                Some((_, Wake::Job(done))) => done(),
+                None => return,
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Whether a request may come in now. Reversals and advices must be
+    /// accepted, so they have a reserve that requests cannot use up.
+    pub(super) fn admit(&self, request: &Request) -> Result<(), Refused> {
+        let must_accept = match request {
+            Request::Transaction(transaction) => transaction.class != Class::FinancialRequest,
+            _ => true,
+        };
+        match self.room.get() {
+            Room::Normal => {}
+            Room::Reserved if must_accept => {}
+            Room::Reserved | Room::Full => return Err(Refused::NoSpace),
+        }
+        let limit = if must_accept {
+            self.options.max_pending_reserved_bytes
+        } else {
+            self.options.max_pending_journal_bytes
+        };
+        if self.appender.pending_bytes() > limit {
+            return Err(Refused::Busy);
+        }
+        Ok(())
+    }
+
+    /// Decides, checks, applies, and appends the event to the open group.
+    pub(super) fn execute(&mut self, request: &Request) -> Answer {
+        let command = Command {
+            time_us: self.clock.at(Instant::now()),
+            request: *request,
+        };
+        let mut group = self.appender.lock();
+        let before = self.engine.last_seq();
+        let answer = self.engine.execute(&command, group.buffer());
+        let after = self.engine.last_seq();
+        if after != before {
+            group.appended(after);
+        }
+        answer
+    }
+
+    /// Hands what was appended to the journal thread.
+    pub(super) fn flush(&mut self, gauges: &Gauges) {
+        if self.engine.last_seq() - self.attested_at >= self.options.attest_every {
+            self.execute(&Request::Attest);
+            self.attested_at = self.engine.last_seq();
+        }
+        gauges.set_head(self.engine.last_seq());
+        self.appender.kick();
+    }
+}

@@ -1,0 +1,16 @@
+//! The runner: owns the live engine and the journal's producing end, and releases
+//! answers when everything that they depend on is durable.
+//!
+//! Links and engine share one current-thread runtime, so a link calls the engine
+//! directly: no queue and no wake-up between them. The journal thread wakes this
+//! runtime once per group, and the [`release`] task then wakes each touched link once.
+
+pub mod clock;
+mod control;
+mod core;
+mod link_port;
+pub mod release;
+
+pub use control::{Control, Status, Stopped};
+pub use core::{EngineHandle, RunnerOptions};
+pub use link_port::{LinkPort, Refused};

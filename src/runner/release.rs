@@ -1,0 +1,34 @@
+//! The tasks of the engine's thread beside the links: releasing what has become
+//! durable, administrative jobs, and the look at the wall clock.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+
+use super::clock::{self, WallClock};
+use super::core::EngineHandle;
+
+/// Wakes links and askers once per durable group. `durable` is notified by the
+/// journal thread, which does nothing else for them: it never writes a socket.
+pub async fn release_durable(engine: EngineHandle, durable: Arc<Notify>) {
+    loop {
+        durable.notified().await;
+        engine.shared.release();
+    }
+}
+
+/// Looks at the wall clock every second and tells of jumps.
+pub async fn watch_wall_clock(engine: EngineHandle) {
+    let mut every = tokio::time::interval(clock::LOOK_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        if let WallClock::Jumped { by_us } = engine.look_at_wall_clock(clock::wall_us()) {
+            tracing::error!(
+                by_us,
+                "the wall clock differs from engine time; engine time goes on by the monotonic clock"
+            );
+        }
+    }
+}
