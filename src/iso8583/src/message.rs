@@ -1,0 +1,392 @@
+//! A decoded message: spans into the frame that it was read from.
+
+use std::fmt;
+
+use crate::ebcdic;
+use crate::error::FieldError;
+use crate::field_set::{FieldSet, Fields};
+use crate::mti::Mti;
+use crate::rule::Code;
+
+/// Fields that a message holds without a list of its own on the heap. The
+/// busiest ordinary messages have about 25; only one with more allocates, once.
+const INLINE_FIELDS: usize = 32;
+
+/// Where one value lies in its frame, and how it is written there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// Offset of the value, after its length prefix.
+    pub(crate) start: u16,
+    /// Bytes of the value.
+    pub(crate) bytes: u16,
+    pub(crate) code: Code,
+    /// Bytes of the length prefix.
+    pub(crate) prefix: u8,
+    /// Whether packed digits have a pad nibble.
+    pub(crate) padded: bool,
+}
+
+impl Span {
+    const NONE: Span = Span {
+        start: 0,
+        bytes: 0,
+        code: Code::Undefined,
+        prefix: 0,
+        padded: false,
+    };
+}
+
+/// Which way an amount of class x+n moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// C.
+    Credit,
+    /// D.
+    Debit,
+}
+
+impl Side {
+    /// The letter on the wire.
+    pub const fn letter(self) -> u8 {
+        match self {
+            Side::Credit => b'C',
+            Side::Debit => b'D',
+        }
+    }
+}
+
+/// Room for values that must be converted to be read. Reuse one for many
+/// fields and messages: it grows to the longest value and stays there.
+#[derive(Clone, Default)]
+pub struct Scratch {
+    buffer: Vec<u8>,
+}
+
+impl Scratch {
+    /// An empty scratch; allocates at its first use only.
+    pub const fn new() -> Scratch {
+        Scratch { buffer: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Scratch {
+    /// Says nothing of the content, which may be a card number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scratch")
+    }
+}
+
+/// A message read from a frame, borrowing it. Values are copied nowhere; every
+/// one has been checked against its field's rule.
+#[derive(Clone)]
+pub struct Message<'a> {
+    pub(crate) frame: &'a [u8],
+    present: FieldSet,
+    dialect: u64,
+    mti: Mti,
+    count: u16,
+    spans: [Span; INLINE_FIELDS],
+    more: Vec<Span>,
+}
+
+impl<'a> Message<'a> {
+    #[inline(always)]
+    pub(crate) fn new(frame: &'a [u8], dialect: u64, mti: Mti) -> Message<'a> {
+        Message {
+            frame,
+            present: FieldSet::EMPTY,
+            dialect,
+            mti,
+            count: 0,
+            spans: [Span::NONE; INLINE_FIELDS],
+            more: Vec::new(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_mti(&mut self, mti: Mti) {
+        self.mti = mti;
+    }
+
+    /// Adds the next field. Fields come in ascending order.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, field: u8, span: Span) {
+        match self.spans.get_mut(usize::from(self.count)) {
+            Some(slot) => *slot = span,
+            None => self.more.push(span),
+        }
+        self.count += 1;
+        self.present.insert(field);
+    }
+
+    /// Which wire format the message was read with.
+    #[inline(always)]
+    pub(crate) fn dialect(&self) -> u64 {
+        self.dialect
+    }
+
+    #[inline(always)]
+    fn at(&self, rank: usize) -> Option<Span> {
+        match self.spans.get(rank) {
+            Some(span) => Some(*span),
+            None => self.more.get(rank - INLINE_FIELDS).copied(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn span(&self, field: u8) -> Option<Span> {
+        if !self.present.has(field) {
+            return None;
+        }
+        self.at(self.present.rank(field))
+    }
+
+    #[inline(always)]
+    pub(crate) fn value(&self, span: Span) -> &'a [u8] {
+        let start = usize::from(span.start);
+        self.frame
+            .get(start..start + usize::from(span.bytes))
+            .unwrap_or_default()
+    }
+
+    /// The value with its length prefix.
+    #[inline(always)]
+    pub(crate) fn wire(&self, span: Span) -> &'a [u8] {
+        let start = usize::from(span.start);
+        self.frame
+            .get(start - usize::from(span.prefix)..start + usize::from(span.bytes))
+            .unwrap_or_default()
+    }
+
+    /// The message type indicator.
+    #[inline]
+    pub fn mti(&self) -> Mti {
+        self.mti
+    }
+
+    /// Whether the message has the field. Bitmaps (1, 65) are not fields.
+    #[inline]
+    pub fn has(&self, field: u8) -> bool {
+        self.present.has(field)
+    }
+
+    /// The fields that the message has, ascending.
+    pub fn fields(&self) -> Fields {
+        self.present.iter()
+    }
+
+    /// The fields that the message has, as a set.
+    #[inline]
+    pub fn present(&self) -> FieldSet {
+        self.present
+    }
+
+    /// A value as it stands on the wire, without its length prefix.
+    #[inline]
+    pub fn raw(&self, field: u8) -> Option<&'a [u8]> {
+        self.span(field).map(|span| self.value(span))
+    }
+
+    /// A value of digits as a number, whatever its encoding; `None` if the
+    /// field is absent.
+    ///
+    /// # Errors
+    /// Anything but digits, nothing at all, an amount with a sign (see
+    /// [`signed`](Message::signed)), or a number above 64 bits. Never zero in
+    /// place of what cannot be read.
+    #[inline]
+    pub fn number(&self, field: u8) -> Result<Option<u64>, FieldError> {
+        let Some(span) = self.span(field) else {
+            return Ok(None);
+        };
+        let value = self.value(span);
+        match span.code {
+            Code::Ascii => decimal(field, value, b'0'),
+            Code::Ebcdic => decimal(field, value, 0xf0),
+            Code::PackedLeft => packed_decimal(field, value, false),
+            Code::PackedRight => packed_decimal(field, value, span.padded),
+            _ => Err(FieldError::NotNumeric(field)),
+        }
+        .map(Some)
+    }
+
+    /// An amount of class x+n: its side and its magnitude; `None` if the field
+    /// is absent.
+    ///
+    /// # Errors
+    /// The field is of another class, or above 64 bits.
+    pub fn signed(&self, field: u8) -> Result<Option<(Side, u64)>, FieldError> {
+        let Some(span) = self.span(field) else {
+            return Ok(None);
+        };
+        let Some((&sign, digits)) = self.value(span).split_first() else {
+            return Err(FieldError::NotSigned(field));
+        };
+        let (sign, magnitude) = match span.code {
+            Code::SignedAscii => (sign, decimal(field, digits, b'0')?),
+            Code::SignedEbcdic => (ebcdic::to_ascii(sign), decimal(field, digits, 0xf0)?),
+            Code::SignedPacked => (sign, packed_decimal(field, digits, false)?),
+            _ => return Err(FieldError::NotSigned(field)),
+        };
+        match sign {
+            b'C' => Ok(Some((Side::Credit, magnitude))),
+            b'D' => Ok(Some((Side::Debit, magnitude))),
+            _ => Err(FieldError::NotSigned(field)),
+        }
+    }
+
+    /// A value as ASCII digits and characters whatever its encoding, padding
+    /// of the field's full length included; the bytes of a binary field. `None`
+    /// if the field is absent.
+    ///
+    /// Borrows from the frame where nothing needs converting, else from the
+    /// scratch. The separator of packed track data comes as `=`.
+    ///
+    /// # Errors
+    /// None today: what has been decoded can be shown. Callers must not rely
+    /// on that, since a dialect may bring an encoding that can fail.
+    #[inline]
+    pub fn text<'b>(
+        &self,
+        field: u8,
+        scratch: &'b mut Scratch,
+    ) -> Result<Option<&'b [u8]>, FieldError>
+    where
+        'a: 'b,
+    {
+        let Some(span) = self.span(field) else {
+            return Ok(None);
+        };
+        let value = self.value(span);
+        match span.code {
+            Code::Ascii | Code::Bytes | Code::SignedAscii => Ok(Some(value)),
+            _ => {
+                scratch.buffer.clear();
+                convert(span, value, &mut scratch.buffer);
+                Ok(Some(&scratch.buffer))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    /// MTI and field numbers; never a value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("mti", &self.mti)
+            .field("fields", &self.fields().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Appends a value that is not ASCII on the wire.
+fn convert(span: Span, value: &[u8], out: &mut Vec<u8>) {
+    match span.code {
+        Code::Ascii | Code::Bytes | Code::SignedAscii | Code::Undefined => {
+            out.extend_from_slice(value);
+        }
+        Code::Ebcdic | Code::SignedEbcdic => out.extend(value.iter().map(|&b| ebcdic::to_ascii(b))),
+        Code::PackedLeft => unpack(value, span.padded, false, out),
+        Code::PackedRight => unpack(value, false, span.padded, out),
+        Code::SignedPacked => {
+            if let Some((&sign, digits)) = value.split_first() {
+                out.push(sign);
+                unpack(digits, span.padded, false, out);
+            }
+        }
+        Code::Hex => unhex(value, |byte| byte, out),
+        Code::HexEbcdic => unhex(value, ebcdic::to_ascii, out),
+    }
+}
+
+/// Nibbles as the characters 0x30 to 0x3f: digits, and `=` for the D of a
+/// track.
+fn unpack(value: &[u8], pad_first: bool, pad_last: bool, out: &mut Vec<u8>) {
+    let begin = out.len();
+    out.extend(
+        value
+            .iter()
+            .flat_map(|&byte| [b'0' + (byte >> 4), b'0' + (byte & 15)]),
+    );
+    if pad_last {
+        out.pop();
+    }
+    if pad_first && out.len() > begin {
+        out.remove(begin);
+    }
+}
+
+fn unhex(value: &[u8], ascii: impl Fn(u8) -> u8, out: &mut Vec<u8>) {
+    let (pairs, _) = value.as_chunks::<2>();
+    out.extend(pairs.iter().map(|&[high, low]| {
+        let nibble = |byte: u8| hex_value(ascii(byte)).unwrap_or(0);
+        nibble(high) << 4 | nibble(low)
+    }));
+}
+
+/// The value of a hexadecimal digit of either case.
+#[inline(always)]
+pub(crate) const fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Digits of a character set whose zero is `zero`.
+#[inline(always)]
+fn decimal(field: u8, digits: &[u8], zero: u8) -> Result<u64, FieldError> {
+    if digits.is_empty() {
+        return Err(FieldError::NotNumeric(field));
+    }
+    // Nineteen digits always fit, so only longer values need to look.
+    let mut number: u64 = 0;
+    let checked = digits.len() > 19;
+    for &digit in digits {
+        let digit = digit.wrapping_sub(zero);
+        if digit > 9 {
+            return Err(FieldError::NotNumeric(field));
+        }
+        if checked {
+            number = number
+                .checked_mul(10)
+                .and_then(|n| n.checked_add(u64::from(digit)))
+                .ok_or(FieldError::TooLarge(field))?;
+        } else {
+            number = number * 10 + u64::from(digit);
+        }
+    }
+    Ok(number)
+}
+
+/// Packed digits; the pad nibble in front is zero by rule or dropped.
+#[inline(always)]
+fn packed_decimal(field: u8, bytes: &[u8], pad_last: bool) -> Result<u64, FieldError> {
+    if bytes.is_empty() {
+        return Err(FieldError::NotNumeric(field));
+    }
+    let mut number: u64 = 0;
+    let last = bytes.len() - 1;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let (high, low) = (byte >> 4, byte & 15);
+        let drop_low = pad_last && at == last;
+        if high > 9 || (low > 9 && !drop_low) {
+            return Err(FieldError::NotNumeric(field));
+        }
+        number = push_digit(field, number, high)?;
+        if !drop_low {
+            number = push_digit(field, number, low)?;
+        }
+    }
+    Ok(number)
+}
+
+#[inline(always)]
+fn push_digit(field: u8, number: u64, digit: u8) -> Result<u64, FieldError> {
+    number
+        .checked_mul(10)
+        .and_then(|n| n.checked_add(u64::from(digit)))
+        .ok_or(FieldError::TooLarge(field))
+}
