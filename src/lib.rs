@@ -1,3 +1,5 @@
 //! Gapless: a debit-card authorisation switch that never closes.
 
 pub mod adapter;
+pub mod config;
+pub mod telemetry;

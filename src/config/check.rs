@@ -244,9 +244,8 @@ fn token(source: &Source<'_>, steps: &[Step], text: String) -> Result<Secret, Co
 
 fn readable(source: &Source<'_>, steps: &[Step], path: &Path) -> Result<String, ConfigError> {
     let path = source.folder().join(path);
-    std::fs::read_to_string(&path).map_err(|why| {
-        source.error(steps, format!("{} cannot be read: {why}", path.display()))
-    })
+    std::fs::read_to_string(&path)
+        .map_err(|why| source.error(steps, format!("{} cannot be read: {why}", path.display())))
 }
 
 /// Dialect files, each read once.
@@ -267,7 +266,7 @@ impl Dialects {
         if let Some(dialect) = self.read.get(name) {
             return Ok(Arc::clone(dialect));
         }
-        let dialect = Arc::new(super::read_dialect(&self.folder, name)?);
+        let dialect = super::read_dialect(&self.folder, name)?;
         self.read.insert(name.to_owned(), Arc::clone(&dialect));
         Ok(dialect)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use gapless_iso8583::Framing;
+use gapless_iso8583::{Framing, LengthForm};
 use serde::Deserialize;
 
 use super::{
@@ -69,7 +69,7 @@ pub(super) struct FileLink {
     pub name: String,
     pub listen: SocketAddr,
     pub dialect: String,
-    #[serde(default)]
+    #[serde(default = "default_framing")]
     pub framing: Framing,
     #[serde(default)]
     pub network: Option<String>,
@@ -105,6 +105,10 @@ fn default_data_dir() -> PathBuf {
 
 fn default_dialects() -> PathBuf {
     PathBuf::from("dialects")
+}
+
+const fn default_framing() -> Framing {
+    Framing::new(LengthForm::Binary2)
 }
 
 const fn default_max_connections() -> u32 {

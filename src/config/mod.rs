@@ -347,17 +347,29 @@ impl Config {
     }
 }
 
-/// The dialect of this name: `NAME.toml` in the folder.
+/// The dialect of this name: `NAME.toml` in the folder if it is there, else one
+/// of those that come with the product.
 ///
 /// # Errors
 /// What is wrong, in one line.
-pub fn read_dialect(folder: &Path, name: &str) -> Result<Dialect, String> {
+pub fn read_dialect(folder: &Path, name: &str) -> Result<Arc<Dialect>, String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
         return Err(format!("{name:?} is no name of a dialect"));
     }
     let path = folder.join(format!("{name}.toml"));
-    let text = std::fs::read_to_string(&path)
-        .map_err(|why| format!("unknown dialect {name:?}: {}: {why}", path.display()))?;
-    Dialect::from_toml(&text).map_err(|why| format!("{}: {why}", path.display()))
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Dialect::parse(name, &text)
+            .map(Arc::new)
+            .map_err(|why| format!("{}: {why}", path.display())),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Dialect::builtin(name)
+            .ok_or_else(|| {
+                format!(
+                    "unknown dialect {name:?}: there is no {}, and the built-in ones are {}",
+                    path.display(),
+                    Dialect::BUILTIN_NAMES.join(", ")
+                )
+            }),
+        Err(why) => Err(format!("{}: {why}", path.display())),
+    }
 }

@@ -1,0 +1,405 @@
+//! Handles of the metrics, registered ahead of use.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use super::names::{self, Kind, Metric};
+
+const METADATA: Metadata<'static> = Metadata::new("gapless", Level::INFO, None);
+
+/// One daemon's metrics. Cheap to clone.
+#[derive(Clone)]
+pub struct Telemetry {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Telemetry(..)")
+    }
+}
+
+impl Telemetry {
+    /// A recorder with nothing recorded; it opens no listener of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        // Refused for an empty list of bounds only; a test sees that all are taken.
+        let builder = names::ALL
+            .iter()
+            .filter_map(|metric| match metric.kind {
+                Kind::Histogram(bounds) => Some((Matcher::Full(metric.name.to_owned()), bounds)),
+                Kind::Counter | Kind::Gauge => None,
+            })
+            .try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+                builder.set_buckets_for_metric(name, bounds)
+            })
+            .unwrap_or_default();
+        let recorder = Arc::new(builder.build_recorder());
+        for metric in names::ALL {
+            let name = metric.name.into();
+            let (unit, help) = (Some(metric.unit), metric.help.into());
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(name, unit, help),
+                Kind::Gauge => recorder.describe_gauge(name, unit, help),
+                Kind::Histogram(_) => recorder.describe_histogram(name, unit, help),
+            }
+        }
+        let handle = recorder.handle();
+        Self { recorder, handle }
+    }
+
+    /// All of it in Prometheus' text form.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds the histograms' samples into their buckets. They gather until this
+    /// or [`Telemetry::render`] runs, so it must run every few seconds.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// The handles of one link, by its configured name.
+    #[must_use]
+    pub fn link(&self, name: &str) -> LinkMetrics {
+        LinkMetrics::new(self, name)
+    }
+
+    /// The handles of the journal.
+    #[must_use]
+    pub fn journal(&self) -> JournalMetrics {
+        JournalMetrics {
+            group_events: self.histogram(&names::GROUP_EVENTS, &[]),
+            group_bytes: self.histogram(&names::GROUP_BYTES, &[]),
+            sync_seconds: self.histogram(&names::SYNC_SECONDS, &[]),
+        }
+    }
+
+    /// The handles of figures that are read when somebody asks.
+    #[must_use]
+    pub fn daemon(&self) -> DaemonMetrics {
+        let gauge = |metric| self.gauge(metric, &[]);
+        DaemonMetrics {
+            ready: gauge(&names::READY),
+            head_sequence: gauge(&names::HEAD_SEQUENCE),
+            durable_sequence: gauge(&names::DURABLE_SEQUENCE),
+            follower_lag_events: gauge(&names::FOLLOWER_LAG),
+            journal_room: gauge(&names::JOURNAL_ROOM),
+            clock_jumps: gauge(&names::CLOCK_JUMPS),
+            accounts: gauge(&names::ACCOUNTS),
+            cards: gauge(&names::CARDS),
+            remembered: gauge(&names::REMEMBERED),
+            exceptions: gauge(&names::EXCEPTIONS),
+            breaches: gauge(&names::BREACHES),
+            business_date_days: gauge(&names::BUSINESS_DATE),
+        }
+    }
+
+    fn counter(&self, metric: &Metric, labels: &[(&'static str, &str)]) -> Counter {
+        self.recorder
+            .register_counter(&key(metric, labels), &METADATA)
+    }
+
+    fn gauge(&self, metric: &Metric, labels: &[(&'static str, &str)]) -> Gauge {
+        self.recorder
+            .register_gauge(&key(metric, labels), &METADATA)
+    }
+
+    fn histogram(&self, metric: &Metric, labels: &[(&'static str, &str)]) -> Histogram {
+        self.recorder
+            .register_histogram(&key(metric, labels), &METADATA)
+    }
+}
+
+fn key(metric: &Metric, labels: &[(&'static str, &str)]) -> Key {
+    let labels: Vec<Label> = labels
+        .iter()
+        .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+        .collect();
+    Key::from_parts(metric.name, labels)
+}
+
+/// What each sync of the journal shows.
+#[derive(Clone, Debug)]
+pub struct JournalMetrics {
+    /// Events in the group.
+    pub group_events: Histogram,
+    /// Bytes in the group.
+    pub group_bytes: Histogram,
+    /// Time to write and sync it.
+    pub sync_seconds: Histogram,
+}
+
+/// Figures that are set right before [`Telemetry::render`].
+#[derive(Clone, Debug)]
+pub struct DaemonMetrics {
+    /// 1 or 0.
+    pub ready: Gauge,
+    /// Newest event decided.
+    pub head_sequence: Gauge,
+    /// Newest durable event.
+    pub durable_sequence: Gauge,
+    /// Durable events not yet followed.
+    pub follower_lag_events: Gauge,
+    /// 2 normal, 1 reserve only, 0 none.
+    pub journal_room: Gauge,
+    /// Since start.
+    pub clock_jumps: Gauge,
+    /// Internal ones included.
+    pub accounts: Gauge,
+    /// All of them.
+    pub cards: Gauge,
+    /// In memory.
+    pub remembered: Gauge,
+    /// Since the journal began.
+    pub exceptions: Gauge,
+    /// Since start.
+    pub breaches: Gauge,
+    /// Days since 1970-01-01.
+    pub business_date_days: Gauge,
+}
+
+/// Declares a closed set of label values, each with its text.
+macro_rules! labels {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $value:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $value,)+ }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$value),+];
+
+            /// As the label's value.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$value => $text,)+ }
+            }
+        }
+    };
+}
+
+labels! {
+    /// Why a request was refused at the door.
+    Refusal {
+        /// Too much waits for the journal.
+        Busy = "busy",
+        /// The connection's own limit of requests under way.
+        LinkLimit = "link_limit",
+        /// The journal has its reserve only.
+        NoSpace = "no_space",
+        /// The daemon drains.
+        Stopping = "stopping",
+        /// Financial traffic before the sign-on that the link needs.
+        NotSignedOn = "not_signed_on",
+    }
+}
+
+labels! {
+    /// Why an answer was not sent.
+    KeptBack {
+        /// Later than the link's limit.
+        Late = "late",
+        /// The connection was gone.
+        NoPeer = "no_peer",
+    }
+}
+
+labels! {
+    /// What was wrong with a frame or a message.
+    FrameFault {
+        /// Longer than the link allows, or no length at all.
+        Length = "length",
+        /// Begun and not finished in time.
+        Timeout = "timeout",
+        /// Read, but not a message of the dialect: answered 30.
+        Format = "format",
+        /// Too broken to be answered.
+        Unreadable = "unreadable",
+        /// A message that is not for us (a response, for instance).
+        Unexpected = "unexpected",
+    }
+}
+
+labels! {
+    /// How a connection ended.
+    ConnectionEnd {
+        /// The peer closed it.
+        Closed = "closed",
+        /// Nothing came for too long.
+        Idle = "idle",
+        /// A fault of framing.
+        Frame = "frame",
+        /// The peer did not read.
+        SlowReader = "slow_reader",
+        /// TLS was not agreed.
+        Tls = "tls",
+        /// An error of the socket.
+        Error = "error",
+        /// The link's limit of connections.
+        TooMany = "too_many",
+        /// The daemon stopped.
+        Stopping = "stopping",
+    }
+}
+
+/// Request MTIs that have a series of their own; others share one, so that a
+/// peer cannot make series at will.
+const MTIS: [u16; 16] = [
+    100, 101, 120, 121, 200, 201, 220, 221, 400, 401, 420, 421, 500, 520, 800, 820,
+];
+/// DE 39 has two digits here.
+const CODES: usize = 100;
+
+/// The handles of one link. Cheap to clone.
+#[derive(Clone)]
+pub struct LinkMetrics {
+    /// From a request's arrival to its answer's release.
+    pub answer_seconds: Histogram,
+    /// Requests taken and not yet answered.
+    pub in_flight: Gauge,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Connections accepted.
+    pub connections_opened: Counter,
+    /// Bytes read.
+    pub read_bytes: Counter,
+    /// Bytes written.
+    pub written_bytes: Counter,
+    refused: Arc<[Counter]>,
+    kept_back: Arc<[Counter]>,
+    frames_refused: Arc<[Counter]>,
+    ended: Arc<[Counter]>,
+    answered: Arc<Answered>,
+}
+
+struct Answered {
+    telemetry: Telemetry,
+    link: String,
+    /// By MTI (the last: all others), then by code. Registered when first used:
+    /// most pairs never are.
+    counters: Box<[OnceLock<Counter>]>,
+}
+
+impl fmt::Debug for LinkMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkMetrics")
+            .field("link", &self.answered.link)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LinkMetrics {
+    fn new(telemetry: &Telemetry, link: &str) -> Self {
+        let mine = [("link", link)];
+        let each = |metric: &Metric, label: &'static str, values: Vec<&'static str>| {
+            values
+                .into_iter()
+                .map(|value| telemetry.counter(metric, &[("link", link), (label, value)]))
+                .collect::<Arc<[Counter]>>()
+        };
+        let texts = |all: &[Refusal]| all.iter().map(|value| value.as_str()).collect();
+        Self {
+            answer_seconds: telemetry.histogram(&names::ANSWER_SECONDS, &mine),
+            in_flight: telemetry.gauge(&names::IN_FLIGHT, &mine),
+            connections: telemetry.gauge(&names::CONNECTIONS, &mine),
+            connections_opened: telemetry.counter(&names::CONNECTIONS_OPENED, &mine),
+            read_bytes: telemetry.counter(&names::READ_BYTES, &mine),
+            written_bytes: telemetry.counter(&names::WRITTEN_BYTES, &mine),
+            refused: each(&names::REFUSED, "reason", texts(Refusal::ALL)),
+            kept_back: each(
+                &names::KEPT_BACK,
+                "reason",
+                KeptBack::ALL.iter().map(|value| value.as_str()).collect(),
+            ),
+            frames_refused: each(
+                &names::FRAMES_REFUSED,
+                "fault",
+                FrameFault::ALL.iter().map(|value| value.as_str()).collect(),
+            ),
+            ended: each(
+                &names::CONNECTIONS_ENDED,
+                "how",
+                ConnectionEnd::ALL
+                    .iter()
+                    .map(|value| value.as_str())
+                    .collect(),
+            ),
+            answered: Arc::new(Answered {
+                telemetry: telemetry.clone(),
+                link: link.to_owned(),
+                counters: (0..(MTIS.len() + 1) * CODES)
+                    .map(|_| OnceLock::new())
+                    .collect(),
+            }),
+        }
+    }
+
+    /// One answer more: the request's MTI as a number (0200 is 200), DE 39 as a number.
+    #[inline]
+    pub fn answered(&self, mti: u16, code: u8) {
+        let row = MTIS
+            .iter()
+            .position(|known| *known == mti)
+            .unwrap_or(MTIS.len());
+        let column = usize::from(code).min(CODES - 1);
+        if let Some(cell) = self.answered.counters.get(row * CODES + column) {
+            cell.get_or_init(|| self.answered.register(row, column))
+                .increment(1);
+        }
+    }
+
+    /// One refusal more.
+    pub fn refused(&self, why: Refusal) {
+        add(&self.refused, why as usize);
+    }
+
+    /// One answer kept back more.
+    pub fn kept_back(&self, why: KeptBack) {
+        add(&self.kept_back, why as usize);
+    }
+
+    /// One frame or message refused more.
+    pub fn frame_refused(&self, fault: FrameFault) {
+        add(&self.frames_refused, fault as usize);
+    }
+
+    /// One connection over more.
+    pub fn connection_ended(&self, how: ConnectionEnd) {
+        add(&self.ended, how as usize);
+    }
+}
+
+fn add(counters: &[Counter], index: usize) {
+    if let Some(counter) = counters.get(index) {
+        counter.increment(1);
+    }
+}
+
+impl Answered {
+    fn register(&self, row: usize, column: usize) -> Counter {
+        let mti = MTIS
+            .get(row)
+            .map_or_else(|| "other".to_owned(), |mti| format!("{mti:04}"));
+        let code = format!("{column:02}");
+        let labels = [
+            ("link", self.link.as_str()),
+            ("mti", mti.as_str()),
+            ("code", code.as_str()),
+        ];
+        self.telemetry.counter(&names::REQUESTS, &labels)
+    }
+}

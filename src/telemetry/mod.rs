@@ -1,0 +1,15 @@
+//! Logs, and the names and handles of all metrics.
+//!
+//! Nothing here is global but the log subscriber: each daemon has a recorder of
+//! its own, so that several run in one process without sharing figures. Handles
+//! are registered ahead of use; the hot path adds to them and hashes no label.
+
+mod logs;
+mod metrics;
+pub mod names;
+
+pub use logs::{LogError, init_logs};
+pub use metrics::{
+    ConnectionEnd, DaemonMetrics, FrameFault, JournalMetrics, KeptBack, LinkMetrics, Refusal,
+    Telemetry,
+};
