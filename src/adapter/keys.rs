@@ -107,8 +107,7 @@ impl PanKeys {
             .and_then(|rest| rest.strip_prefix(b" "))
             .and_then(|rest| rest.strip_suffix(b"\n"))
             .ok_or_else(damaged)?;
-        let mut key = Zeroizing::new([0u8; KEY_BYTES]);
-        hex::decode_to_slice(digits, key.as_mut_slice()).map_err(|_| damaged())?;
+        let key = unhex(digits).ok_or_else(damaged)?;
         if key.iter().all(|byte| *byte == 0) {
             return Err(damaged());
         }
@@ -171,10 +170,12 @@ fn create(path: &Path) -> io::Result<()> {
     let mut key = Zeroizing::new([0u8; KEY_BYTES]);
     fill_random(key.as_mut_slice())?;
     let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES));
-    let digits = Zeroizing::new(hex::encode(key.as_slice()));
     text.push_str(MAGIC);
     text.push(' ');
-    text.push_str(&digits);
+    for byte in key.iter() {
+        let digit = |nibble| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+        text.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
     text.push('\n');
 
     let temporary = path.with_extension("key.new");
@@ -197,6 +198,26 @@ fn create(path: &Path) -> io::Result<()> {
         File::open(above)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Exactly [`KEY_BYTES`] bytes in hexadecimal, or nothing.
+fn unhex(digits: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
+    if pairs.len() != KEY_BYTES {
+        return None;
+    }
+    let mut key = Zeroizing::new([0u8; KEY_BYTES]);
+    for (byte, [high, low]) in key.iter_mut().zip(pairs) {
+        let value = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|v| u8::try_from(v).ok())
+        };
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
+    Some(key)
 }
 
 fn fill_random(mut rest: &mut [u8]) -> io::Result<()> {
