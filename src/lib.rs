@@ -2,4 +2,5 @@
 
 pub mod adapter;
 pub mod config;
+pub mod import;
 pub mod telemetry;
