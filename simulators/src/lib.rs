@@ -26,6 +26,7 @@ pub mod dump;
 pub mod fields;
 pub mod message;
 pub mod order;
+pub mod scenario;
 pub mod state;
 pub mod terminal;
 pub mod tls;
