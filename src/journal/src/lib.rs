@@ -28,6 +28,7 @@ mod pool;
 mod port;
 mod reader;
 mod scan;
+pub mod sim;
 
 pub use committer::{
     AppendError, Appender, Committer, CommitterOptions, DurableHandle, GroupGuard, Hooks,
