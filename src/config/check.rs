@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use gapless_engine::ids::NetworkId;
 use gapless_iso8583::Dialect;
-use tracing_subscriber::EnvFilter;
 
 use super::file::{FileAdmin, FileConfig, FileLink};
 use super::locate::{Source, Step, at};
@@ -146,11 +145,26 @@ fn check_store(source: &Source<'_>, store: StoreConfig) -> Result<(), ConfigErro
     Ok(())
 }
 
+/// A level, or `target=level`, several of them apart by commas.
 fn check_log(source: &Source<'_>, log: &LogConfig) -> Result<(), ConfigError> {
-    match EnvFilter::builder().parse(&log.level) {
-        Ok(_) if !log.level.trim().is_empty() => Ok(()),
-        Ok(_) => Err(source.error(at!["log", "level"], "is empty")),
-        Err(why) => Err(source.error(at!["log", "level"], why.to_string())),
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let target = |text: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_:".contains(&b);
+        !text.is_empty() && text.bytes().all(plain)
+    };
+    let right = log.level.split(',').all(|part| match part.split_once('=') {
+        None => LEVELS.contains(&part),
+        Some((name, level)) => target(name) && LEVELS.contains(&level),
+    });
+    if right {
+        Ok(())
+    } else {
+        let what = format!(
+            "{:?} is neither a level ({}) nor a filter as in \"info,gapless::link=debug\"",
+            log.level,
+            LEVELS.join(", ")
+        );
+        Err(source.error(at!["log", "level"], what))
     }
 }
 
@@ -314,6 +328,10 @@ fn link(
     for (currency, most) in &file.max_amount_minor {
         let steps = at!["links", index, "max_amount_minor", currency.as_str()];
         bounds(source, steps, *most, 1, MAX_AMOUNT_MINOR)?;
+    }
+    if file.allow.is_empty() {
+        let what = "at least one operation is needed";
+        return Err(source.error(at!["links", index, "allow"], what));
     }
     let tls = file
         .tls
