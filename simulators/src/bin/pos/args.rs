@@ -134,10 +134,20 @@ fn currency(code: &str) -> Result<Currency, String> {
     Currency::parse(code).ok_or_else(|| "use three digits or a code such as KRW".to_owned())
 }
 
-/// Which card.
+/// A card and what is read from it.
 #[derive(Debug, Args)]
-#[group(id = "which", required = true, multiple = false, args = ["pan", "card", "special"])]
 pub struct CardArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Expiry, YYMM (DE 14) [default: the demo card's own, else not sent]
+    #[arg(long, value_name = "YYMM")]
+    expiry: Option<String>,
+}
+
+/// Which card: exactly one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct WhichArgs {
     /// Card number
     #[arg(long)]
     pan: Option<String>,
@@ -147,18 +157,24 @@ pub struct CardArgs {
     /// Special demo card by index, 0 to 7: see config/demo/README.md
     #[arg(long, value_name = "INDEX")]
     special: Option<u32>,
-    /// Expiry, YYMM (DE 14) [default: the demo card's own, else not sent]
-    #[arg(long, value_name = "YYMM")]
-    expiry: Option<String>,
+}
+
+fn choose(
+    pan: Option<&str>,
+    card: Option<u32>,
+    special: Option<u32>,
+) -> Result<Card, IndexTooLong> {
+    match (card, special) {
+        (Some(index), _) => DemoCard::regular(index),
+        (None, Some(index)) => DemoCard::special(index),
+        (None, None) => Ok(Card::of_pan(pan.unwrap_or_default())),
+    }
 }
 
 impl CardArgs {
     pub fn card(&self) -> Result<Card, IndexTooLong> {
-        let mut card = match (self.card, self.special) {
-            (Some(index), _) => DemoCard::regular(index)?,
-            (None, Some(index)) => DemoCard::special(index)?,
-            (None, None) => Card::of_pan(self.pan.as_deref().unwrap_or_default()),
-        };
+        let which = &self.which;
+        let mut card = choose(which.pan.as_deref(), which.card, which.special)?;
         if let Some(expiry) = &self.expiry {
             card.expiry = Some(expiry.clone());
         }
@@ -235,10 +251,15 @@ pub struct ReverseArgs {
 
 /// The original's card.
 #[derive(Debug, Args)]
-#[group(id = "which_original", required = false, multiple = false, args = ["original_pan", "original_card", "original_special"])]
+#[group(id = "which_original", required = false, multiple = false)]
 pub struct OriginalCardArgs {
     /// Card number of the original
-    #[arg(long = "pan", id = "original_pan", requires = "de7")]
+    #[arg(
+        long = "pan",
+        id = "original_pan",
+        requires = "de7",
+        value_name = "PAN"
+    )]
     pan: Option<String>,
     /// Regular demo card of the original
     #[arg(
@@ -260,13 +281,7 @@ pub struct OriginalCardArgs {
 
 impl OriginalCardArgs {
     pub fn card(&self) -> Result<Card, IndexTooLong> {
-        CardArgs {
-            pan: self.pan.clone(),
-            card: self.card,
-            special: self.special,
-            expiry: None,
-        }
-        .card()
+        choose(self.pan.as_deref(), self.card, self.special)
     }
 }
 

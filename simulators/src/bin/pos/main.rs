@@ -262,7 +262,9 @@ fn exchange(cli: &Cli, request: &Message) -> Result<u8, Failure> {
         file.update(|state| state.answered(request, answer))?;
     }
     for why in &done.stray {
-        say(&format!("\n(passed over a message that is not the answer: {why})\n"));
+        say(&format!(
+            "\n(passed over a message that is not the answer: {why})\n"
+        ));
     }
     say(&format!("\n{}\n{}", heading("<-", answer), dump(answer)));
     say(&format!("\n{}\n", verdict(answer, done.round_trip)));
@@ -344,7 +346,10 @@ fn show_step(report: &StepReport, verbose: bool) {
             milliseconds(*time)
         ),
     };
-    say(&format!("{:>3}  {mark}  {:<56} {way}\n", report.number, report.name));
+    say(&format!(
+        "{:>3}  {mark}  {:<56} {way}\n",
+        report.number, report.name
+    ));
     if verbose || !passed {
         say(&dump(&report.request));
         if let Some((answer, _)) = &report.answer {
