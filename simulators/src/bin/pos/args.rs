@@ -338,10 +338,11 @@ pub enum Command {
     SignOn,
     /// Sign-off (0800, DE 70 = 002)
     SignOff,
-    /// Run a scenario file: see simulators/scenarios/README.md
+    /// Run scenario files: see simulators/scenarios/README.md
     Run {
-        /// The scenario, in TOML
-        file: PathBuf,
+        /// The scenarios, in TOML
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
         /// Show every message, not only those of a step that fails
         #[arg(long, short)]
         verbose: bool,

@@ -4,7 +4,7 @@ mod args;
 mod exit;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -159,7 +159,7 @@ fn perform(cli: &Cli) -> Result<u8, Failure> {
             let request = repeat(cli)?;
             return exchange(cli, &request);
         }
-        Command::Run { file, verbose } => return run(cli, file, *verbose),
+        Command::Run { files, verbose } => return run_all(cli, files, *verbose),
     };
     let request = order.message(&mut till(cli, 1)?)?;
     exchange(cli, &request)
@@ -300,8 +300,20 @@ fn milliseconds(time: Duration) -> String {
     format!("{}.{:02} ms", hundredths / 100, hundredths % 100)
 }
 
-fn run(cli: &Cli, file: &Path, verbose: bool) -> Result<u8, Failure> {
-    let scenario = Scenario::load(file).map_err(Failure::usage)?;
+/// Reads all files before it runs the first, and ends at the first that fails.
+fn run_all(cli: &Cli, files: &[PathBuf], verbose: bool) -> Result<u8, Failure> {
+    let load = |file: &PathBuf| Scenario::load(file).map_err(Failure::usage);
+    let scenarios = files.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    for scenario in &scenarios {
+        let status = run(cli, scenario, verbose)?;
+        if status != exit::OK {
+            return Ok(status);
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn run(cli: &Cli, scenario: &Scenario, verbose: bool) -> Result<u8, Failure> {
     let mut terminal = connect(cli, till(cli, scenario.len())?)?;
     say(&format!("{}\n", scenario.title()));
     let result = scenario.run(&mut terminal, |report| show_step(report, verbose));
