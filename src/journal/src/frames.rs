@@ -76,7 +76,15 @@ impl FrameWalk {
         self.buf.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        let want = bytes.max(READ_CHUNK_BYTES);
+        // A segment's length never changes, so a small one needs no large
+        // buffer.
+        let left = self
+            .file
+            .len()
+            .at("measure", &self.path)?
+            .saturating_sub(self.offset);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let want = bytes.max(READ_CHUNK_BYTES).min(left);
         if self.buf.len() < want {
             self.buf.resize(want, 0);
         }

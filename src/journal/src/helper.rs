@@ -36,36 +36,45 @@ enum Job {
 }
 
 fn run(shared: &Shared) {
-    loop {
-        let Some(job) = wait_for_job(shared) else {
-            return;
-        };
-        let done = match job {
-            Job::Promote { spare, number } => promote(shared, spare, number),
-            Job::Release { oldest } => release(shared, oldest),
-            Job::Prepare { recycled, spare } => prepare(shared, recycled, spare),
-        };
-        let mut pool = shared.pool();
-        match done {
-            Ok(()) => pool.fault = None,
-            Err(error) => {
-                pool.fault = Some(error);
-                shared.ready.notify_all();
-                // Nothing may be tried again at once: wait, unless stopped or
-                // asked to release something, which makes space.
-                if !shared.stopping.load(Ordering::Acquire) {
-                    drop(
-                        shared
-                            .work
-                            .wait_timeout(pool, shared.options.retry_interval)
-                            .unwrap_or_else(PoisonError::into_inner),
-                    );
-                }
-                continue;
+    while let Some(job) = wait_for_job(shared) {
+        if !work(shared, job) {
+            // Nothing may be tried again at once: wait, unless stopped or
+            // asked to release something, which makes space.
+            let pool = shared.pool();
+            if !shared.stopping.load(Ordering::Acquire) {
+                drop(
+                    shared
+                        .work
+                        .wait_timeout(pool, shared.options.retry_interval)
+                        .unwrap_or_else(PoisonError::into_inner),
+                );
             }
         }
-        shared.ready.notify_all();
     }
+}
+
+/// Does all that there is to do, without a thread, up to the first failure.
+pub(crate) fn run_inline(shared: &Shared) {
+    loop {
+        let job = next_job(shared, &mut shared.pool());
+        let Some(job) = job else { return };
+        if !work(shared, job) {
+            return;
+        }
+    }
+}
+
+/// Does one job and says how it went; `false` is a failure.
+fn work(shared: &Shared, job: Job) -> bool {
+    let done = match job {
+        Job::Promote { spare, number } => promote(shared, spare, number),
+        Job::Release { oldest } => release(shared, oldest),
+        Job::Prepare { recycled, spare } => prepare(shared, recycled, spare),
+    };
+    let fine = done.is_ok();
+    shared.pool().fault = done.err();
+    shared.ready.notify_all();
+    fine
 }
 
 fn wait_for_job(shared: &Shared) -> Option<Job> {

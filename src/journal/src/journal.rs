@@ -72,12 +72,17 @@ impl FileJournal {
             previous_crc,
         } = opened;
         shared.set_current(segment.file_bytes.saturating_sub(segment.offset));
-        let helper = helper::start(Arc::clone(&shared))?;
+        let helper = if shared.options.inline_helper {
+            helper::run_inline(&shared);
+            None
+        } else {
+            Some(helper::start(Arc::clone(&shared))?)
+        };
         let frame =
             Vec::with_capacity(SEGMENT_HEADER_BYTES + frame_bytes(shared.options.max_group_bytes));
         let journal = Self {
             shared,
-            helper: Some(helper),
+            helper,
             uuid,
             incarnation,
             segment,
@@ -116,6 +121,7 @@ impl FileJournal {
         if self.segment.offset + bytes as u64 <= self.segment.file_bytes {
             return Ok(None);
         }
+        self.help();
         let Prepared {
             file,
             path,
@@ -192,6 +198,14 @@ impl FileJournal {
             file_bytes: self.segment.file_bytes,
         });
         self.shared.work.notify_all();
+        self.help();
+    }
+
+    /// Does the helper's work if there is no helper.
+    fn help(&self) {
+        if self.helper.is_none() {
+            helper::run_inline(&self.shared);
+        }
     }
 }
 

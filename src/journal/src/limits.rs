@@ -96,6 +96,10 @@ pub struct JournalOptions {
     /// at opening: a caller that replays from here verifies the rest by
     /// reading it. 0 or 1 checks everything.
     pub verify_from: Seq,
+    /// No helper thread: its work is done within calls of the journal, so
+    /// that a simulation's order of operations follows from its seed. It
+    /// stalls commits; never for production.
+    pub inline_helper: bool,
     /// The identity of a journal that is created; random if `None`.
     pub uuid: Option<[u8; 16]>,
 }
@@ -115,6 +119,7 @@ impl JournalOptions {
             retry_interval: Duration::from_secs(1),
             full_wait: Duration::from_secs(5),
             verify_from: 0,
+            inline_helper: false,
             uuid: None,
         }
     }

@@ -158,7 +158,7 @@ impl Shared {
                 return Ok(next);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.options.inline_helper {
                 return Err(pool.fault.clone().unwrap_or_else(|| JournalError::NoSpace {
                     dir: self.options.dir.clone(),
                 }));

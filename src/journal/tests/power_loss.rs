@@ -1,0 +1,178 @@
+//! Whatever the power does: every answered group survives, no legitimate tail
+//! is refused, and no ghost of an earlier life comes back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{DIR, Owned, Rng, event, read_all, sim_options, submit};
+use gapless_journal::sim::{Fault, SimDisk};
+use gapless_journal::{Disk, FileJournal, Journal, JournalError, JournalOptions, Seq};
+
+/// What the log must hold, and what it may hold beyond that.
+#[derive(Default)]
+struct Model {
+    groups: Vec<Owned>,
+    /// The last sequence that somebody was told is durable.
+    answered: Seq,
+    /// Everything before it may be gone.
+    released: Seq,
+    batch_id: u64,
+}
+
+impl Model {
+    fn head(&self) -> Seq {
+        self.groups.last().map_or(0, |group| group.last)
+    }
+
+    /// Compares what a start found, which from then on counts as answered.
+    fn check(&mut self, disk: &SimDisk, head: Seq, first: Seq, what: &str) {
+        assert!(head >= self.answered, "{what}: {head} < {}", self.answered);
+        assert!(first <= self.released.max(1), "{what}: first {first}");
+        self.groups.retain(|group| group.last <= head);
+        assert_eq!(self.head(), head, "{what}: a group was split");
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let read = read_all(&disk, Path::new(DIR), first, head)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        let expected: Vec<_> = self
+            .groups
+            .iter()
+            .filter(|group| group.last >= first)
+            .cloned()
+            .collect();
+        assert_eq!(read, expected, "{what}");
+        self.answered = head;
+    }
+
+    /// Writes up to `count` groups of up to `most` bytes; stops at a failure.
+    fn write(
+        &mut self,
+        journal: &mut FileJournal,
+        rng: &mut Rng,
+        life: u64,
+        count: u64,
+        most: u64,
+    ) {
+        for _ in 0..count {
+            let first = self.answered + 1;
+            let last = first + rng.below(4);
+            let mut events = Vec::new();
+            for seq in first..=last {
+                events.extend(event(seq, life, rng.below(most) as usize));
+            }
+            events.truncate(1000);
+            self.batch_id += 1;
+            self.groups.push(Owned {
+                first,
+                last,
+                events,
+            });
+            let events = &self.groups.last().unwrap().events;
+            if submit(journal, self.batch_id, last, events).is_err() {
+                return;
+            }
+            self.answered = last;
+            if rng.below(8) == 0 {
+                self.released = self
+                    .released
+                    .max(self.answered - rng.below(self.answered + 1));
+                journal.retention().release_before(self.released);
+            }
+        }
+    }
+}
+
+fn start(
+    disk: &SimDisk,
+    options: &JournalOptions,
+    model: &mut Model,
+    what: &str,
+) -> Option<FileJournal> {
+    match Journal::open(Arc::new(disk.clone()), options.clone()) {
+        Ok(opened) => {
+            // Reading must not stumble over a fault that was armed for the
+            // journal.
+            let quiet = disk.fork();
+            model.check(&quiet, opened.head, opened.first, what);
+            Some(opened.journal)
+        }
+        Err(JournalError::Io { .. }) => None,
+        Err(error) => panic!("{what}: refused to start: {error}"),
+    }
+}
+
+fn arm(disk: &SimDisk, rng: &mut Rng) -> &'static str {
+    let at = 1 + rng.below(120);
+    match rng.below(7) {
+        0 => disk.arm(Fault::PowerCut { at }),
+        1 => disk.arm(Fault::Eio { at }),
+        2 => disk.arm(Fault::TornWrite { at: at / 3 + 1 }),
+        3 => disk.arm_for(
+            "journal-",
+            Fault::SyncFails {
+                at: at / 4 + 1,
+                reads_back: true,
+            },
+        ),
+        4 => disk.arm_for(
+            "journal-",
+            Fault::SyncFails {
+                at: at / 4 + 1,
+                reads_back: false,
+            },
+        ),
+        5 => disk.arm(Fault::SyncFails {
+            at: at / 3 + 1,
+            reads_back: true,
+        }),
+        _ => return "no fault",
+    }
+    "a fault"
+}
+
+/// Several lives, each shorter than the one before, with faults and losses.
+fn lives(seed: u64, options: &JournalOptions) {
+    let mut rng = Rng(seed);
+    let disk = SimDisk::new(rng.next());
+    let mut model = Model::default();
+    for life in 0..5 {
+        let fault = arm(&disk, &mut rng);
+        let what = format!("seed {seed} life {life} ({fault})");
+        let journal = start(&disk, options, &mut model, &what);
+        if let Some(mut journal) = journal {
+            let count = rng.below(60 / (life + 1) + 1);
+            model.write(&mut journal, &mut rng, life, count, 300 / (life + 1));
+        }
+        disk.disarm();
+        match rng.below(3) {
+            0 => disk.process_loss(),
+            _ => disk.power_loss(rng.next()),
+        }
+    }
+    let what = format!("seed {seed} at the end");
+    let journal = start(&disk, options, &mut model, &what);
+    assert!(journal.is_some(), "{what}: does not open");
+}
+
+const SEEDS: u64 = 3000;
+
+#[test]
+fn answered_groups_survive_over_zeroed_segments() {
+    for seed in 0..SEEDS {
+        lives(seed, &sim_options(4096));
+    }
+}
+
+#[test]
+fn answered_groups_survive_over_stale_filled_segments() {
+    let options = JournalOptions {
+        zero_recycled: false,
+        ..sim_options(4096)
+    };
+    for seed in SEEDS..2 * SEEDS {
+        lives(seed, &options);
+    }
+}
