@@ -1,1 +1,33 @@
-//! The follower side: sled rows behind the cache, base files, verification.
+//! The follower's side: sled rows behind the cache, base files, loading and verification.
+//!
+//! The journal is the truth. What this crate writes only makes the next start
+//! faster and lets the journal be cut: [`load`] recovers two instances of the
+//! core from the newest usable source and the journal behind it; the
+//! [`Follower`] applies the durable groups to the second of them, and writes
+//! sled rows (checkpoints) and base files from it; [`verify`] recomputes
+//! everything from the oldest base and the journal.
+//!
+//! # What may be relied on
+//! - Nothing here ever holds what the journal does not: only durable groups
+//!   are applied to the second instance.
+//! - sled and any base file but one may be damaged or deleted at any time, and
+//!   nothing is lost.
+
+mod base;
+mod codec;
+mod dirty;
+mod follower;
+mod format;
+mod load;
+mod nice;
+mod options;
+mod replica;
+mod rows;
+mod state;
+
+pub use follower::{
+    Follower, FollowerError, FollowerHandle, FollowerOptions, RowsState, Status, Waker,
+};
+pub use load::{LoadOptions, LoadStateError, Loaded, Source, load};
+pub use options::{Dirs, StoreOptions};
+pub use replica::Replica;

@@ -1,0 +1,54 @@
+//! Names of base files.
+
+use std::io;
+use std::path::Path;
+
+use gapless_engine::ids::Seq;
+use gapless_journal::Disk;
+
+/// A base file by its sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BaseName(pub(crate) Seq);
+
+impl BaseName {
+    /// Its name when whole. Digits are padded, so that names sort as sequences do.
+    pub(crate) fn file(self) -> String {
+        format!("base-{:020}", self.0)
+    }
+
+    /// Its name while it is being written.
+    pub(crate) fn temporary(self) -> String {
+        format!("{}{TEMPORARY}", self.file())
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let digits = name.strip_prefix("base-")?;
+        (digits.len() == 20).then(|| digits.parse().ok().map(Self))?
+    }
+}
+
+const TEMPORARY: &str = ".tmp";
+
+/// Where a damaged base goes.
+pub(crate) fn damaged_name(base: BaseName) -> String {
+    format!("{}.damaged", base.file())
+}
+
+/// Base files in `dir`, newest first; leftovers of an interrupted write are removed on the way.
+pub(crate) fn list(disk: &dyn Disk, dir: &Path, tidy: bool) -> io::Result<Vec<BaseName>> {
+    let names = match disk.list(dir) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut bases = Vec::new();
+    for name in names {
+        if let Some(base) = BaseName::parse(&name) {
+            bases.push(base);
+        } else if tidy && name.starts_with("base-") && name.ends_with(TEMPORARY) {
+            disk.remove(&dir.join(&name))?;
+        }
+    }
+    bases.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(bases)
+}

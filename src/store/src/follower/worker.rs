@@ -1,0 +1,335 @@
+//! The follower's loop.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use gapless_engine::ids::Seq;
+use gapless_engine::{Engine, Event};
+use gapless_journal::{Disk, Reader};
+
+use super::base_job::BaseJob;
+use super::bases::Bases;
+use super::handle::{FollowerError, FollowerOptions, Shared, io_error};
+use super::pace::Pace;
+use super::rows::{Driven, Rows};
+use crate::dirty::Dirty;
+use crate::options::{Dirs, StoreOptions};
+
+/// Groups are applied until so many events are, before anything else gets its turn.
+const EVENTS_AT_ONCE: u64 = 2_000;
+/// Longest sleep: what is published without a wake-up is seen after this.
+const NAP: Duration = Duration::from_millis(20);
+
+pub(crate) struct Worker {
+    disk: Arc<dyn Disk>,
+    dirs: Dirs,
+    limits: StoreOptions,
+    uuid: [u8; 16],
+    durable: Box<dyn Fn() -> Seq + Send>,
+    release_before: Box<dyn Fn(Seq) + Send>,
+    shared: Arc<Shared>,
+    engine: Engine,
+    reader: Reader,
+    rows: Rows,
+    bases: Bases,
+    base: Option<BaseJob>,
+    base_pace: Pace,
+    base_retry_at: Option<Instant>,
+    /// Events and bytes of journal since the last base.
+    since_base: (u64, u64),
+    written_bases: u64,
+    written_bytes: u64,
+    journal_from: Seq,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        options: FollowerOptions,
+        shared: Arc<Shared>,
+    ) -> Result<Self, FollowerError> {
+        let FollowerOptions {
+            disk,
+            dirs,
+            store: limits,
+            uuid,
+            replica,
+            durable,
+            release_before,
+        } = options;
+        let now = Instant::now();
+        let bases = Bases::open(&disk, &dirs.bases, uuid)
+            .map_err(|error| io_error("list the base files", error))?;
+        let applied = replica.engine.last_seq();
+        let reader = Reader::open(Arc::clone(&disk), dirs.journal.clone(), applied + 1)?;
+        let rows = Rows::new(
+            &dirs,
+            &limits,
+            uuid,
+            replica.rows,
+            replica.dirty,
+            replica.mark,
+            now,
+        );
+        let since = applied.saturating_sub(bases.newest().unwrap_or_default());
+        let worker = Self {
+            base_pace: Pace::new(limits.base_bytes_per_s, now),
+            disk,
+            dirs,
+            limits,
+            uuid,
+            durable,
+            release_before,
+            shared,
+            engine: replica.engine,
+            reader,
+            rows,
+            bases,
+            base: None,
+            base_retry_at: None,
+            since_base: (since, 0),
+            written_bases: 0,
+            written_bytes: 0,
+            journal_from: 1,
+        };
+        worker.publish();
+        Ok(worker)
+    }
+
+    pub(crate) fn run(mut self) -> Result<(), FollowerError> {
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let applied = self.base.is_none() && self.apply_some()?;
+            let now = Instant::now();
+            let rows = self.drive_rows(now, false);
+            let base = self.drive_base(now);
+            self.publish();
+            let busy =
+                applied || matches!(rows, Driven::Wrote(_)) || matches!(base, Driven::Wrote(_));
+            if !busy {
+                self.nap(now, &[rows, base]);
+            }
+        }
+        if self.shared.checkpoint_at_stop.load(Ordering::Acquire) {
+            self.last_checkpoint()?;
+        }
+        self.publish();
+        self.rows.close();
+        Ok(())
+    }
+
+    /// Applies what is durable, up to a bound. Whether there was anything.
+    fn apply_some(&mut self) -> Result<bool, FollowerError> {
+        let durable = (self.durable)();
+        let from = self.engine.last_seq();
+        while self.engine.last_seq() - from < EVENTS_AT_ONCE {
+            let Some(group) = self.reader.next(durable)? else {
+                break;
+            };
+            self.since_base.1 += group.events.len() as u64;
+            let mut rest = group.events;
+            while !rest.is_empty() {
+                let next = self.engine.last_seq() + 1;
+                let (event, after) =
+                    Event::decode(rest).map_err(|error| FollowerError::NoEvent {
+                        seq: next,
+                        what: error.to_string(),
+                    })?;
+                rest = after;
+                if event.seq < next {
+                    // A group that the replica has in part.
+                    continue;
+                }
+                apply_one(&mut self.engine, &event, self.rows.dirty())?;
+                self.since_base.0 += 1;
+            }
+        }
+        self.shared
+            .applied
+            .store(self.engine.last_seq(), Ordering::Release);
+        Ok(self.engine.last_seq() > from)
+    }
+
+    fn drive_rows(&mut self, now: Instant, hurry: bool) -> Driven {
+        let (disk, dirs, limits) = (&self.disk, &self.dirs, &self.limits);
+        let driven = self
+            .rows
+            .drive(&self.engine, now, hurry, || has_room(&**disk, dirs, limits));
+        if let Driven::Wrote(bytes) = driven {
+            self.written_bytes += bytes;
+        }
+        driven
+    }
+
+    fn drive_base(&mut self, now: Instant) -> Driven {
+        if let Some(retry_at) = self.base_retry_at
+            && now < retry_at
+        {
+            return Driven::Idle(Some(retry_at));
+        }
+        if self.base.is_none() && !self.base_due() {
+            return Driven::Idle(None);
+        }
+        if now < self.base_pace.free_at() {
+            return Driven::Idle(Some(self.base_pace.free_at()));
+        }
+        match self.advance_base() {
+            Ok(bytes) => {
+                self.base_pace.spent(bytes, now);
+                self.written_bytes += bytes;
+                Driven::Wrote(bytes)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a base file could not be written; the older ones and the journal stay");
+                self.base = None;
+                self.base_retry_at = now.checked_add(self.limits.retry_after);
+                // Its temporary file takes space that others need.
+                if let Err(error) = crate::base::list(&*self.disk, &self.dirs.bases, true) {
+                    tracing::warn!(%error, "the unfinished base file cannot be removed");
+                }
+                Driven::Idle(self.base_retry_at)
+            }
+        }
+    }
+
+    fn base_due(&mut self) -> bool {
+        let newest = self.bases.newest().unwrap_or_default();
+        let wanted = self.shared.base_wanted.load(Ordering::Acquire);
+        let applied = self.engine.last_seq();
+        if wanted > newest {
+            return applied >= wanted;
+        }
+        let (events, bytes) = self.since_base;
+        let grown =
+            events >= self.limits.base_after_events || bytes >= self.limits.base_after_bytes;
+        grown && applied > newest
+    }
+
+    fn advance_base(&mut self) -> io::Result<u64> {
+        let job = match &mut self.base {
+            Some(job) => job,
+            slot @ None => {
+                if !has_room(&*self.disk, &self.dirs, &self.limits) {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.since_base = (0, 0);
+                slot.insert(BaseJob::begin(
+                    &self.disk,
+                    &self.dirs.bases,
+                    self.uuid,
+                    &self.engine,
+                )?)
+            }
+        };
+        if let Some(bytes) = job.step(&self.engine)? {
+            return Ok(bytes);
+        }
+        let seq = job.seq();
+        if let Some(job) = self.base.take() {
+            job.finish()?;
+        }
+        let needed_after = self.bases.settle(seq)?;
+        if self.bases.newest() != Some(seq) {
+            return Err(io::Error::other(
+                "the new base file does not read back as written",
+            ));
+        }
+        self.written_bases += 1;
+        tracing::info!(seq, "base file written and verified");
+        if let Some(older) = needed_after {
+            self.journal_from = older + 1;
+            (self.release_before)(self.journal_from);
+        }
+        Ok(0)
+    }
+
+    /// Applies all that is durable and sets a mark there, without a pace.
+    fn last_checkpoint(&mut self) -> Result<(), FollowerError> {
+        self.base = None;
+        while self.apply_some()? {}
+        let target = self.engine.last_seq();
+        while self.rows.mark < target {
+            match self.drive_rows(Instant::now(), true) {
+                Driven::Wrote(_) => {}
+                // sled is at work on the last batch.
+                Driven::Idle(Some(until)) if self.rows.is_under_way() => {
+                    std::thread::sleep(until.saturating_duration_since(Instant::now()).min(NAP));
+                }
+                // No sled, or it waits for better times: the start will replay more.
+                Driven::Idle(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        let durable = (self.durable)();
+        let applied = self.engine.last_seq();
+        self.shared.applied.store(applied, Ordering::Release);
+        self.shared.update(|status| {
+            status.applied = applied;
+            status.lag = durable.saturating_sub(applied);
+            status.checkpoint = self.rows.mark;
+            status.checkpoints = self.rows.checkpoints;
+            status.rows = self.rows.state();
+            status.rows_set_aside = self.rows.set_aside;
+            status.base = self.bases.newest().unwrap_or_default();
+            status.bases = self.written_bases;
+            status.journal_from = self.journal_from;
+            status.written_bytes = self.written_bytes;
+            status.divergence = self.engine.divergence();
+        });
+    }
+
+    /// Sleeps until something is due, or until woken.
+    fn nap(&self, now: Instant, due: &[Driven]) {
+        let mut nap = NAP;
+        for driven in due {
+            if let Driven::Idle(Some(until)) = driven {
+                nap = nap.min(until.saturating_duration_since(now));
+            }
+        }
+        self.shared.asleep.store(true, Ordering::Release);
+        let news = (self.durable)() > self.engine.last_seq() && self.base.is_none();
+        if !news && !self.shared.stop.load(Ordering::Acquire) {
+            std::thread::park_timeout(nap);
+        }
+        self.shared.asleep.store(false, Ordering::Release);
+    }
+}
+
+/// Applies one event to a replica, which proves on the way that it keeps the
+/// invariants and that replay equals live. What does not is never stored.
+pub(crate) fn apply_one(
+    engine: &mut Engine,
+    event: &Event,
+    dirty: &mut Dirty,
+) -> Result<(), FollowerError> {
+    let next = engine.last_seq() + 1;
+    if event.seq != next {
+        let what = format!("it is number {}", event.seq);
+        return Err(FollowerError::NoEvent { seq: next, what });
+    }
+    // Rows that were loaded ahead of the mark already hold what is checked.
+    if next > engine.consistent_from()
+        && let Err(breach) = engine.check(event)
+    {
+        return Err(FollowerError::Breach {
+            seq: next,
+            what: breach.to_string(),
+        });
+    }
+    crate::state::apply(engine, event, dirty);
+    match engine.divergence() {
+        Some(seq) => Err(FollowerError::Diverged(seq)),
+        None => Ok(()),
+    }
+}
+
+fn has_room(disk: &dyn Disk, dirs: &Dirs, limits: &StoreOptions) -> bool {
+    // A directory that is not there yet is on the journal's file system.
+    let free = disk
+        .free_bytes(&dirs.bases)
+        .or_else(|_| disk.free_bytes(&dirs.journal));
+    free.is_ok_and(|free| free >= limits.min_free_bytes)
+}

@@ -1,0 +1,33 @@
+//! What rows and base files have in common.
+
+use gapless_engine::AccountRow;
+use gapless_engine::CardRow;
+use gapless_engine::Record;
+use gapless_engine::date::Date;
+
+/// Encoded sizes of an account row, a card row and a record. Other sizes are another format.
+pub(crate) type Sizes = [u16; 3];
+
+/// Those of this build.
+pub(crate) const SIZES: Sizes = [
+    AccountRow::BYTES as u16,
+    CardRow::BYTES as u16,
+    Record::BYTES as u16,
+];
+
+const _: () = assert!(AccountRow::BYTES < u16::MAX as usize);
+const _: () = assert!(CardRow::BYTES < u16::MAX as usize);
+const _: () = assert!(Record::BYTES < u16::MAX as usize);
+
+/// One thing out of stored rows or a base file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Item<'a> {
+    Account(u32, &'a [u8]),
+    Card(u32, &'a [u8]),
+    Record(Date, &'a [u8]),
+    Residue(&'a [u8]),
+    /// An account's row that is younger than the mark: not to be loaded.
+    LaterAccount(&'a [u8]),
+    /// A card's row that is younger than the mark.
+    LaterCard(&'a [u8]),
+}

@@ -1,0 +1,565 @@
+//! Recovers two instances of the core at the start: from sled's rows, else from
+//! the newest base that is whole, else from the first event; then the journal to its end.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gapless_engine::ids::Seq;
+use gapless_engine::{AccountRow, Capacity, CardRow, Engine, Event, Loader, Options};
+use gapless_journal::{Disk, JournalError, Reader, Recovered};
+
+use crate::base::{self, BaseError, BaseName};
+use crate::codec::hex;
+use crate::dirty::Dirty;
+use crate::follower::sled_options;
+use crate::format::{Item, SIZES};
+use crate::options::{Dirs, StoreOptions};
+use crate::replica::Replica;
+use crate::rows::aside;
+use crate::rows::store::{RowStore, RowsError};
+use crate::state;
+
+/// What [`load`] needs to know.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Bounds of both instances.
+    pub capacity: Capacity,
+    /// How sled is used.
+    pub store: StoreOptions,
+    /// The journal's identity ([`Recovered::uuid`]).
+    pub uuid: [u8; 16],
+    /// The oldest sequence that the journal keeps ([`Recovered::first`]).
+    pub first: Seq,
+    /// The journal's last sequence ([`Recovered::head`]).
+    pub head: Seq,
+}
+
+impl LoadOptions {
+    /// For a journal that was just opened.
+    #[must_use]
+    pub fn new(recovered: &Recovered, capacity: Capacity, store: StoreOptions) -> Self {
+        Self {
+            capacity,
+            store,
+            uuid: recovered.uuid,
+            first: recovered.first,
+            head: recovered.head,
+        }
+    }
+}
+
+/// Where the state came from, before the journal was replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// sled's rows, with the mark at this sequence.
+    Rows(Seq),
+    /// The base file of this sequence.
+    Base(Seq),
+    /// Nothing: the journal reaches back to the first event.
+    Journal,
+}
+
+impl Source {
+    /// Replay starts behind this sequence.
+    #[must_use]
+    pub const fn seq(self) -> Seq {
+        match self {
+            Self::Rows(seq) | Self::Base(seq) => seq,
+            Self::Journal => 0,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(seq) => write!(f, "sled's rows, mark {seq}"),
+            Self::Base(seq) => write!(f, "base file {seq}"),
+            Self::Journal => f.write_str("the journal alone"),
+        }
+    }
+}
+
+/// What was recovered.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The live instance, indexed, at the journal's last event.
+    pub live: Engine,
+    /// The second instance, for [`crate::Follower::start`].
+    pub follower: Replica,
+    /// Where the state came from.
+    pub source: Source,
+    /// Events replayed (each into both instances).
+    pub replayed: u64,
+    /// What an operator should read: sources that were damaged, set aside or skipped.
+    pub notes: Vec<String>,
+}
+
+/// Why the daemon must not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadStateError {
+    /// Stored state is ahead of the journal: what was durable there is gone.
+    #[error(
+        "durable journal was lost: {what} holds event {stored}, but the journal ends at {head}. \
+         Restore the journal's files; starting without them would forget answered transactions"
+    )]
+    JournalLost {
+        /// What is ahead.
+        what: String,
+        /// Its sequence.
+        stored: Seq,
+        /// The journal's last.
+        head: Seq,
+    },
+    /// Stored state of another journal.
+    #[error(
+        "{what} belongs to journal {found}, but the journal here is {journal}: the data directory is mixed up"
+    )]
+    Foreign {
+        /// What belongs elsewhere.
+        what: String,
+        /// The journal it belongs to.
+        found: String,
+        /// The journal that is here.
+        journal: String,
+    },
+    /// Nothing usable is left.
+    #[error(
+        "the state cannot be recovered: the journal reaches back to event {first} only, and {what}"
+    )]
+    NoSource {
+        /// The oldest sequence kept.
+        first: Seq,
+        /// What became of the other sources.
+        what: String,
+    },
+    /// Durable groups cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal holds something that is no event, or breaks an invariant.
+    #[error("the journal cannot be replayed: {0}")]
+    Replay(String),
+    /// The directory of base files cannot be read.
+    #[error("cannot read the base files: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Recovers both instances.
+///
+/// # Errors
+/// [`LoadStateError`] says why the daemon must not start; the message is for an operator.
+pub fn load(
+    disk: &Arc<dyn Disk>,
+    dirs: &Dirs,
+    options: &LoadOptions,
+) -> Result<Loaded, LoadStateError> {
+    let mut notes = Vec::new();
+    if let Some(loaded) = from_rows(disk, dirs, options, &mut notes)? {
+        return Ok(loaded);
+    }
+    for base in base::list(&**disk, &dirs.bases, false)? {
+        if let Some(loaded) = from_base(disk, dirs, options, base, &mut notes)? {
+            return Ok(loaded);
+        }
+    }
+    if options.first > 1 {
+        let what = if notes.is_empty() {
+            "there is no base file".to_owned()
+        } else {
+            notes.join("; ")
+        };
+        return Err(LoadStateError::NoSource {
+            first: options.first,
+            what,
+        });
+    }
+    let twin = Twin::empty(options);
+    match replay(disk, dirs, options, twin) {
+        Ok(replayed) => Ok(replayed.into_loaded(Source::Journal, None, notes)),
+        Err(ReplayError::Fatal(error)) => Err(error),
+        Err(ReplayError::Disagrees(what)) => Err(LoadStateError::Replay(what)),
+    }
+}
+
+/// Two instances while rows are being loaded.
+struct Loaders {
+    live: Loader,
+    follower: Loader,
+}
+
+impl Loaders {
+    fn new(options: &LoadOptions) -> Self {
+        let capacity = options.capacity;
+        Self {
+            live: Engine::loader(Options {
+                indexed: true,
+                capacity,
+            }),
+            follower: Engine::loader(Options {
+                indexed: false,
+                capacity,
+            }),
+        }
+    }
+
+    fn item(&mut self, item: Item<'_>) -> Result<(), String> {
+        let result = match item {
+            Item::Account(ix, row) => self
+                .live
+                .account(ix, row)
+                .and_then(|()| self.follower.account(ix, row)),
+            Item::Card(ix, row) => self
+                .live
+                .card(ix, row)
+                .and_then(|()| self.follower.card(ix, row)),
+            Item::Record(date, record) => self
+                .live
+                .record(date, record)
+                .and_then(|()| self.follower.record(date, record)),
+            Item::Residue(residue) => self
+                .live
+                .residue(residue)
+                .and_then(|()| self.follower.residue(residue)),
+            Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
+        };
+        result.map_err(|error| error.to_string())
+    }
+
+    fn finish(self) -> Result<Twin, String> {
+        let finish = |loader: Loader| loader.finish().map_err(|error| error.to_string());
+        Ok(Twin {
+            live: finish(self.live)?,
+            follower: finish(self.follower)?,
+            dirty: Dirty::default(),
+            replayed: 0,
+        })
+    }
+}
+
+/// Two instances while the journal is replayed.
+struct Twin {
+    live: Engine,
+    follower: Engine,
+    dirty: Dirty,
+    replayed: u64,
+}
+
+impl Twin {
+    fn empty(options: &LoadOptions) -> Self {
+        let capacity = options.capacity;
+        Self {
+            live: Engine::new(Options {
+                indexed: true,
+                capacity,
+            }),
+            follower: Engine::new(Options {
+                indexed: false,
+                capacity,
+            }),
+            dirty: Dirty::default(),
+            replayed: 0,
+        }
+    }
+
+    fn into_loaded(self, source: Source, rows: Option<RowStore>, notes: Vec<String>) -> Loaded {
+        let (dirty, mark) = match source {
+            Source::Rows(mark) => (self.dirty, mark),
+            Source::Base(_) | Source::Journal => (state::all_dirty(&self.follower), 0),
+        };
+        Loaded {
+            live: self.live,
+            follower: Replica {
+                engine: self.follower,
+                dirty,
+                rows,
+                mark,
+            },
+            source,
+            replayed: self.replayed,
+            notes,
+        }
+    }
+}
+
+enum ReplayError {
+    /// Another source may do better.
+    Disagrees(String),
+    Fatal(LoadStateError),
+}
+
+impl From<JournalError> for ReplayError {
+    fn from(error: JournalError) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+/// Replays the journal behind the twin's sequence to its end: decoded once, applied twice.
+fn replay(
+    disk: &Arc<dyn Disk>,
+    dirs: &Dirs,
+    options: &LoadOptions,
+    mut twin: Twin,
+) -> Result<Twin, ReplayError> {
+    let ahead = twin.live.consistent_from();
+    if ahead > options.head {
+        return Err(ReplayError::Disagrees(format!(
+            "a row is ahead of the journal, at {ahead}"
+        )));
+    }
+    let from = twin.live.last_seq();
+    if from < options.head {
+        let mut reader = Reader::open(Arc::clone(disk), dirs.journal.clone(), from + 1)?;
+        while let Some(group) = reader.next(options.head)? {
+            let mut rest = group.events;
+            while !rest.is_empty() {
+                let next = twin.live.last_seq() + 1;
+                let (event, after) = Event::decode(rest).map_err(|error| {
+                    ReplayError::Fatal(LoadStateError::Replay(format!("event {next}: {error}")))
+                })?;
+                rest = after;
+                if event.seq >= next {
+                    twin.apply(&event, next)?;
+                }
+            }
+        }
+    }
+    if twin.live.last_seq() != options.head {
+        let what = format!(
+            "it ends at {} instead of {}",
+            twin.live.last_seq(),
+            options.head
+        );
+        return Err(ReplayError::Fatal(LoadStateError::Replay(what)));
+    }
+    if twin.live.state_hash() != twin.follower.state_hash() {
+        return Err(ReplayError::Disagrees(
+            "the two instances differ".to_owned(),
+        ));
+    }
+    Ok(twin)
+}
+
+impl Twin {
+    fn apply(&mut self, event: &Event, next: Seq) -> Result<(), ReplayError> {
+        if event.seq != next {
+            let what = format!("event {} follows where {next} is due", event.seq);
+            return Err(ReplayError::Fatal(LoadStateError::Replay(what)));
+        }
+        if next > self.live.consistent_from()
+            && let Err(breach) = self.live.check(event)
+        {
+            return Err(ReplayError::Disagrees(format!(
+                "event {next} does not fit: {breach}"
+            )));
+        }
+        self.live.apply(event);
+        state::apply(&mut self.follower, event, &mut self.dirty);
+        self.replayed += 1;
+        match self.live.divergence().or(self.follower.divergence()) {
+            Some(seq) => Err(ReplayError::Disagrees(format!(
+                "the state at event {seq} is not the one that was attested"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn from_rows(
+    disk: &Arc<dyn Disk>,
+    dirs: &Dirs,
+    options: &LoadOptions,
+    notes: &mut Vec<String>,
+) -> Result<Option<Loaded>, LoadStateError> {
+    let Some(dir) = &dirs.rows else {
+        return Ok(None);
+    };
+    if !dir.try_exists()? {
+        return Ok(None);
+    }
+    let started = Instant::now();
+    let mut loaders = Loaders::new(options);
+    let mut newest = 0;
+    let read = RowStore::open(dir, &sled_options(&options.store))
+        .map_err(RowsError::from)
+        .and_then(|mut store| {
+            let mark = store.read(SIZES, |item| {
+                newest = newest.max(row_seq(item));
+                loaders.item(item)
+            })?;
+            Ok((store, mark))
+        });
+    let why = match read {
+        Ok((store, mark)) => {
+            check_identity("sled's rows", mark.uuid, options)?;
+            check_head("sled", newest.max(mark.seq), options)?;
+            match finish_rows(disk, dirs, options, loaders, &mark) {
+                Ok(Ok(twin)) => {
+                    tracing::info!(
+                        mark = mark.seq,
+                        replayed = twin.replayed,
+                        ms = started.elapsed().as_millis(),
+                        "loaded from sled's rows"
+                    );
+                    let notes = std::mem::take(notes);
+                    return Ok(Some(twin.into_loaded(
+                        Source::Rows(mark.seq),
+                        Some(store),
+                        notes,
+                    )));
+                }
+                Ok(Err(what)) => {
+                    // Abandoned with its directory.
+                    drop(store);
+                    what
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(error) => error.to_string(),
+    };
+    let note = match aside::set_aside(dir)? {
+        Some(aside) => format!(
+            "sled is set aside as {} ({why}) and its rows will be written anew",
+            aside.display()
+        ),
+        None => format!("sled is of no use ({why})"),
+    };
+    tracing::warn!("{note}; nothing is lost");
+    notes.push(note);
+    Ok(None)
+}
+
+/// The twin out of loaded rows, or why they cannot be used after all.
+fn finish_rows(
+    disk: &Arc<dyn Disk>,
+    dirs: &Dirs,
+    options: &LoadOptions,
+    loaders: Loaders,
+    mark: &crate::rows::mark::Mark,
+) -> Result<Result<Twin, String>, LoadStateError> {
+    if mark.seq + 1 < options.first {
+        return Ok(Err(format!(
+            "its mark is at {}, and the journal is kept from {} on",
+            mark.seq, options.first
+        )));
+    }
+    let twin = match loaders.finish() {
+        Ok(twin) => twin,
+        Err(what) => return Ok(Err(what)),
+    };
+    if twin.live.last_seq() != mark.seq {
+        return Ok(Err("residue and mark differ".to_owned()));
+    }
+    if twin.live.consistent_from() <= mark.seq && twin.live.state_hash() != mark.state_hash {
+        return Ok(Err("the rows are not those of the mark".to_owned()));
+    }
+    match replay(disk, dirs, options, twin) {
+        Ok(twin) => Ok(Ok(twin)),
+        Err(ReplayError::Disagrees(what)) => Ok(Err(what)),
+        Err(ReplayError::Fatal(error)) => Err(error),
+    }
+}
+
+fn from_base(
+    disk: &Arc<dyn Disk>,
+    dirs: &Dirs,
+    options: &LoadOptions,
+    base: BaseName,
+    notes: &mut Vec<String>,
+) -> Result<Option<Loaded>, LoadStateError> {
+    let started = Instant::now();
+    let path = dirs.bases.join(base.file());
+    let mut loaders = Loaders::new(options);
+    let mut refuse = |what: String| {
+        tracing::error!("{what}; going on with an older source");
+        notes.push(what);
+        Ok(None)
+    };
+    let header = match base::read(&**disk, &path, |item| loaders.item(item)) {
+        Ok(header) => header,
+        Err(BaseError::Io { source, .. }) => return Err(source.into()),
+        Err(error) => return refuse(error.to_string()),
+    };
+    check_identity(&path.display().to_string(), header.uuid, options)?;
+    check_head(&path.display().to_string(), header.seq, options)?;
+    if header.seq + 1 < options.first {
+        return refuse(format!(
+            "base file {} is of no use: the journal is kept from {} on",
+            path.display(),
+            options.first
+        ));
+    }
+    let twin = match loaders.finish() {
+        Ok(twin) => twin,
+        Err(what) => return refuse(format!("base file {}: {what}", path.display())),
+    };
+    if twin.live.last_seq() != header.seq || twin.live.state_hash() != header.state_hash {
+        return refuse(format!(
+            "base file {}: its state is not the one it names",
+            path.display()
+        ));
+    }
+    match replay(disk, dirs, options, twin) {
+        Ok(twin) => {
+            tracing::info!(
+                base = header.seq,
+                replayed = twin.replayed,
+                ms = started.elapsed().as_millis(),
+                "loaded from a base file"
+            );
+            let notes = std::mem::take(notes);
+            Ok(Some(twin.into_loaded(
+                Source::Base(header.seq),
+                None,
+                notes,
+            )))
+        }
+        Err(ReplayError::Disagrees(what)) => refuse(format!(
+            "base file {} does not lead to the journal's state: {what}",
+            path.display()
+        )),
+        Err(ReplayError::Fatal(error)) => Err(error),
+    }
+}
+
+/// The last sequence that a row names.
+fn row_seq(item: Item<'_>) -> Seq {
+    match item {
+        Item::Account(_, row) | Item::LaterAccount(row) => {
+            AccountRow::from_bytes(row).map_or(0, |row| row.last_seq())
+        }
+        Item::Card(_, row) | Item::LaterCard(row) => {
+            CardRow::from_bytes(row).map_or(0, |row| row.last_seq())
+        }
+        Item::Record(..) | Item::Residue(_) => 0,
+    }
+}
+
+fn check_identity(
+    what: &str,
+    found: [u8; 16],
+    options: &LoadOptions,
+) -> Result<(), LoadStateError> {
+    if found == options.uuid {
+        return Ok(());
+    }
+    Err(LoadStateError::Foreign {
+        what: what.to_owned(),
+        found: hex(&found),
+        journal: hex(&options.uuid),
+    })
+}
+
+fn check_head(what: &str, stored: Seq, options: &LoadOptions) -> Result<(), LoadStateError> {
+    if stored <= options.head {
+        return Ok(());
+    }
+    Err(LoadStateError::JournalLost {
+        what: what.to_owned(),
+        stored,
+        head: options.head,
+    })
+}

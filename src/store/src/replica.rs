@@ -1,0 +1,27 @@
+//! The second instance of the core, with what is known of its stored rows.
+
+use gapless_engine::Engine;
+use gapless_engine::ids::Seq;
+
+use crate::dirty::Dirty;
+use crate::rows::store::RowStore;
+
+/// A recovered replica: what [`crate::load`] hands to [`crate::Follower::start`].
+#[derive(Debug)]
+pub struct Replica {
+    pub(crate) engine: Engine,
+    /// Chunks that differ from what is stored.
+    pub(crate) dirty: Dirty,
+    /// The open database, if it holds a mark that the replica goes on from.
+    pub(crate) rows: Option<RowStore>,
+    /// Sequence of that mark; 0 without one.
+    pub(crate) mark: Seq,
+}
+
+impl Replica {
+    /// The instance itself.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}

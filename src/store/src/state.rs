@@ -1,0 +1,80 @@
+//! The engine's state as the store sees it.
+
+use gapless_engine::Engine;
+use gapless_engine::date::Date;
+use gapless_engine::{Event, Row};
+
+use crate::base::Counts;
+use crate::dirty::Dirty;
+
+/// Generations of remembered transactions with their lengths.
+pub(crate) fn generations(engine: &Engine) -> Vec<(Date, u64)> {
+    engine
+        .generations()
+        .map(|(date, len)| (date, u64::from(len)))
+        .collect()
+}
+
+/// Appends up to `count` records from `first` on; returns how many.
+pub(crate) fn records(
+    engine: &Engine,
+    date: Date,
+    first: u64,
+    count: u32,
+    payload: &mut Vec<u8>,
+) -> u16 {
+    let Ok(first) = u32::try_from(first) else {
+        return 0;
+    };
+    let mut items = 0;
+    for record in engine.record_bytes(date, first..first.saturating_add(count)) {
+        payload.extend_from_slice(&record);
+        items += 1;
+    }
+    items
+}
+
+/// How much of everything there is.
+pub(crate) fn counts(engine: &Engine, residue: usize) -> Counts {
+    Counts {
+        accounts: engine.accounts_len(),
+        cards: engine.cards_len(),
+        generations: generations(engine),
+        residue: residue as u64,
+    }
+}
+
+/// Applies an event to a replica and notes what it changed.
+pub(crate) fn apply(engine: &mut Engine, event: &Event, dirty: &mut Dirty) {
+    let date = event.business_date();
+    let before = date.map_or(0, |date| generation_len(engine, date));
+    engine.apply(event);
+    Engine::touched(event, |row| match row {
+        Row::Account(ix) => dirty.account(ix.0),
+        Row::Card(ix) => dirty.card(ix.0),
+    });
+    if let Some(date) = date {
+        for position in before..generation_len(engine, date) {
+            dirty.record(date, position);
+        }
+    }
+    engine.flagged(event, |date, position| dirty.record(date, position.into()));
+}
+
+fn generation_len(engine: &Engine, date: Date) -> u64 {
+    engine
+        .generations()
+        .find(|(of, _)| *of == date)
+        .map_or(0, |(_, len)| len.into())
+}
+
+/// Everything, for a store that holds nothing yet.
+pub(crate) fn all_dirty(engine: &Engine) -> Dirty {
+    let mut dirty = Dirty::default();
+    (0..engine.accounts_len()).for_each(|ix| dirty.account(ix));
+    (0..engine.cards_len()).for_each(|ix| dirty.card(ix));
+    for (date, len) in engine.generations() {
+        (0..u64::from(len)).for_each(|position| dirty.record(date, position));
+    }
+    dirty
+}
