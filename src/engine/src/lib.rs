@@ -1,10 +1,52 @@
 //! The deterministic core: commands in, events and outcomes out.
 //!
-//! No I/O, no clock, no randomness. `decide` is pure, `check` refuses what would
-//! break an invariant, and `apply` is the only thing that changes state, live and in replay alike.
+//! No I/O, no clock, no randomness. [`Engine::decide`] is pure, [`Engine::check`]
+//! refuses what would break an invariant, and [`Engine::apply`] is the only thing
+//! that changes state, live and in replay alike.
 
+mod account;
+mod apply;
+mod audit;
+mod business;
+mod bytes;
+mod card;
+mod check;
 pub mod code;
+mod codec;
 pub mod command;
 pub mod date;
+mod decide;
+mod engine;
+mod event;
+mod exception;
 pub mod ids;
+mod index;
+pub mod invariants;
+mod legs;
+pub mod limits;
+mod loader;
+mod memory;
+mod mix;
 pub mod outcome;
+mod record;
+mod residue;
+mod table;
+mod totals;
+
+pub use account::{AccountRow, AccountView, Role, RowError, RowView, is_internal_number};
+pub use audit::audit;
+pub use business::{BusinessDates, DateState, Phase};
+pub use card::{CardRow, CardView};
+pub use codec::EventError;
+pub use engine::{Counts, Decision, Engine, Options};
+pub use event::{
+    AccountPut, Answer, Body, CardPut, Event, Finding, InternalAccount, InternalOpened,
+    ReversalEvent, Row, Tombstone, TransactionEvent,
+};
+pub use exception::{Exception, ExceptionKind};
+pub use invariants::Breach;
+pub use legs::{Leg, Legs};
+pub use limits::Capacity;
+pub use loader::{LoadError, Loader};
+pub use record::{Record, RecordRef};
+pub use totals::{CurrencySum, DateTotals, NetworkTotals, Tally, TrialBalance};

@@ -1,0 +1,122 @@
+//! The audit of a whole state: everything that can be recomputed, is. O(n); for
+//! tests and `gapless verify`.
+
+use crate::engine::{Engine, Hashes};
+use crate::invariants::{self as inv, Breach};
+use crate::record::flags;
+
+/// Recomputes sums, hashes and counts from the rows and compares.
+///
+/// # Errors
+/// The first breach found. Before [`Engine::consistent_from`] the rows do not
+/// belong together, and an audit says so.
+pub fn audit(engine: &Engine) -> Result<(), Breach> {
+    inv::dates_are_neighbours(engine.dates)?;
+    let epoch = engine.dates.closing();
+    let mut hashes = Hashes {
+        rolled: engine.hashes.rolled,
+        ..Hashes::default()
+    };
+    let mut sums = vec![(0i128, 0i128); engine.currencies.len()];
+    for (ix, row) in (0..).zip(engine.accounts.iter()) {
+        if row.last_seq == 0 || row.last_seq > engine.last_seq {
+            return Err(Breach::Place);
+        }
+        hashes.fixed = hashes.fixed.wrapping_add(row.hash_fixed(ix));
+        hashes.live = hashes.live.wrapping_add(row.hash_live(ix));
+        hashes.next = hashes.next.wrapping_add(row.hash_next(ix, epoch));
+        let view = row.view(epoch);
+        // There are no holds yet.
+        if view.held != 0 {
+            return Err(Breach::Held);
+        }
+        let ledger = i128::from(view.ledger().ok_or(Breach::Range)?);
+        let slot = engine.slot(row.currency).ok_or(Breach::NoAccount)?;
+        let sum = sums.get_mut(usize::from(slot)).ok_or(Breach::NoAccount)?;
+        if row.is_customer() {
+            sum.0 += ledger;
+        } else {
+            sum.1 += ledger;
+        }
+        if let Some(number) = row.number()
+            && engine.options.indexed
+            && engine.find_account(&number).map(|found| found.0) != Some(ix)
+        {
+            return Err(Breach::Place);
+        }
+    }
+    for (slot, (customers, internal)) in engine.currencies.iter().zip(sums) {
+        if customers + internal != 0 {
+            return Err(Breach::Unbalanced(slot.currency));
+        }
+        if customers != slot.customers_minor || internal != slot.internal_minor {
+            return Err(Breach::Totals(slot.currency));
+        }
+    }
+    engine
+        .totals
+        .dates
+        .iter()
+        .try_for_each(inv::debits_equal_credits)?;
+    audit_cards(engine, &mut hashes)?;
+    audit_memory(engine)?;
+    if hashes != engine.hashes {
+        return Err(Breach::Hash);
+    }
+    Ok(())
+}
+
+fn audit_cards(engine: &Engine, hashes: &mut Hashes) -> Result<(), Breach> {
+    for (ix, row) in (0..).zip(engine.cards.iter()) {
+        if row.last_seq == 0 || row.last_seq > engine.last_seq {
+            return Err(Breach::Place);
+        }
+        hashes.cards = hashes.cards.wrapping_add(row.hash(ix));
+        if engine.accounts.get(row.account.0).is_none() {
+            return Err(Breach::NoAccount);
+        }
+        if engine.options.indexed && engine.find_card(row.pan()).map(|found| found.0) != Some(ix) {
+            return Err(Breach::Place);
+        }
+        if row.newest.is_some() && engine.memory.get(row.newest).is_none() {
+            return Err(Breach::Chain);
+        }
+    }
+    Ok(())
+}
+
+fn audit_memory(engine: &Engine) -> Result<(), Breach> {
+    let mut used = 0u32;
+    for generation in &engine.memory.generations {
+        let mut last = 0;
+        used = used.saturating_add(generation.records.len());
+        for record in generation.records.iter().filter(|r| !r.is_continuation()) {
+            // Sequences ascend, and references point back.
+            if record.seq_delta() < last
+                || generation.base_seq + u64::from(record.seq_delta()) > engine.last_seq
+            {
+                return Err(Breach::Chain);
+            }
+            last = record.seq_delta();
+            if let Some((older_generation, older)) = engine.memory.get(record.prev()) {
+                let seq = |base: u64, delta: u32| base + u64::from(delta);
+                if seq(older_generation.base_seq, older.seq_delta())
+                    >= seq(generation.base_seq, record.seq_delta())
+                {
+                    return Err(Breach::Chain);
+                }
+            }
+            if record.has(flags::POSTED) {
+                for account in [record.debit(), record.credit()] {
+                    if engine.accounts.get(account).is_none() {
+                        return Err(Breach::NoAccount);
+                    }
+                }
+            }
+        }
+    }
+    if used != engine.memory.used {
+        return Err(Breach::Chain);
+    }
+    Ok(())
+}

@@ -1,0 +1,582 @@
+//! Encoding of events, format version 1. Old versions stay readable: a fixture
+//! of each is checked in and decoded by a test.
+//!
+//! Layout, little-endian: format (1), kind (1), length of the whole (2), seq
+//! (8), time (8), then the body: fixed fields first, then the parts that a byte
+//! of flags announces, in the order of the flags.
+
+use crate::account::Role;
+use crate::bytes::{Reader, Short, Writer};
+use crate::code::ResponseCode;
+use crate::command::{AccountStatus, Amount, CardStatus, Class, Genesis, Identity, Operation};
+use crate::date::Date;
+use crate::event::{
+    AccountPut, Body, CardPut, Event, Finding, InternalAccount, InternalOpened, ReversalEvent,
+    Tombstone, TransactionEvent,
+};
+use crate::exception::ExceptionKind;
+use crate::ids::{AccountIx, AccountNumber, CardIx, Currency, Expiry, NetworkId, PanHash};
+use crate::legs::{Leg, Legs};
+use crate::limits::{MAX_AMOUNT_MINOR, MAX_LEGS};
+use crate::outcome::Balances;
+use crate::record::RecordRef;
+
+const FORMAT: u8 = 1;
+const HEADER: usize = 20;
+const LENGTH_AT: usize = 2;
+
+const KIND_GENESIS: u8 = 1;
+const KIND_INTERNAL: u8 = 2;
+const KIND_ACCOUNT: u8 = 3;
+const KIND_CARD: u8 = 4;
+const KIND_TRANSACTION: u8 = 5;
+const KIND_REVERSAL: u8 = 6;
+const KIND_ATTEST: u8 = 7;
+
+const PART_CARD: u8 = 1;
+const PART_BALANCES: u8 = 2;
+const PART_LINKED: u8 = 4;
+const PART_EXCEPTION: u8 = 8;
+const PART_ORIGINAL: u8 = 16;
+const PART_TOMBSTONE: u8 = 32;
+
+/// Why bytes are no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// The bytes end before the event does, or the event has bytes left over.
+    #[error("the event's length does not fit its content")]
+    Length,
+    /// Written by another version of the program.
+    #[error("unknown event format {0}")]
+    Format(u8),
+    /// No such kind.
+    #[error("unknown kind of event {0}")]
+    Kind(u8),
+    /// A field is out of its range.
+    #[error("the event's {0} is out of range")]
+    Field(&'static str),
+}
+
+impl From<Short> for EventError {
+    fn from(_: Short) -> Self {
+        Self::Length
+    }
+}
+
+type Out = Writer<{ Event::MAX_BYTES }>;
+
+impl Event {
+    /// The longest event: a reversal with six legs and a tombstone has 200 bytes.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Appends the encoded event.
+    #[inline]
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut to = Out::new();
+        let kind = match &self.body {
+            Body::Genesis(_) => KIND_GENESIS,
+            Body::InternalOpened(_) => KIND_INTERNAL,
+            Body::AccountPut(_) => KIND_ACCOUNT,
+            Body::CardPut(_) => KIND_CARD,
+            Body::Transaction(_) => KIND_TRANSACTION,
+            Body::Reversal(_) => KIND_REVERSAL,
+            Body::Attest { .. } => KIND_ATTEST,
+        };
+        to.put(&[FORMAT, kind, 0, 0]);
+        to.put(&self.seq.to_le_bytes());
+        to.put(&self.time_us.to_le_bytes());
+        match &self.body {
+            Body::Genesis(genesis) => {
+                to.put(&genesis.business_date.0.to_le_bytes());
+                to.put(&genesis.key_check.to_le_bytes());
+            }
+            Body::InternalOpened(opened) => put_internal(&mut to, opened),
+            Body::AccountPut(account) => put_account(&mut to, account),
+            Body::CardPut(card) => put_card(&mut to, card),
+            Body::Transaction(transaction) => put_transaction(&mut to, transaction),
+            Body::Reversal(reversal) => put_reversal(&mut to, reversal),
+            Body::Attest { state_hash } => to.put(&state_hash.to_le_bytes()),
+        }
+        // Fits: MAX_BYTES is far below 64 KiB.
+        let len = to.len() as u16;
+        to.put_at(LENGTH_AT, &len.to_le_bytes());
+        out.extend_from_slice(to.as_slice());
+    }
+
+    /// Reads one event off the front; every field is validated.
+    ///
+    /// # Errors
+    /// [`EventError`] says what is wrong.
+    #[inline]
+    pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), EventError> {
+        let mut from = Reader::new(bytes);
+        let [format, kind] = from.array()?;
+        if format != FORMAT {
+            return Err(EventError::Format(format));
+        }
+        let len = usize::from(from.u16()?);
+        let body_len = len.checked_sub(HEADER).ok_or(EventError::Length)?;
+        if len > Self::MAX_BYTES {
+            return Err(EventError::Length);
+        }
+        let seq = from.u64()?;
+        let time_us = from.u64()?;
+        if seq == 0 {
+            return Err(EventError::Field("sequence"));
+        }
+        let mut body = Reader::new(from.sub(body_len)?);
+        let read = match kind {
+            KIND_GENESIS => Body::Genesis(Genesis {
+                business_date: Date(body.u16()?),
+                key_check: body.u64()?,
+            }),
+            KIND_INTERNAL => Body::InternalOpened(read_internal(&mut body)?),
+            KIND_ACCOUNT => Body::AccountPut(read_account(&mut body)?),
+            KIND_CARD => Body::CardPut(read_card(&mut body)?),
+            KIND_TRANSACTION => Body::Transaction(read_transaction(&mut body)?),
+            KIND_REVERSAL => Body::Reversal(read_reversal(&mut body)?),
+            KIND_ATTEST => Body::Attest {
+                state_hash: body.u64()?,
+            },
+            other => return Err(EventError::Kind(other)),
+        };
+        body.end()?;
+        let rest = bytes.get(len..).unwrap_or_default();
+        Ok((
+            Self {
+                seq,
+                time_us,
+                body: read,
+            },
+            rest,
+        ))
+    }
+}
+
+fn put_internal(to: &mut Out, opened: &InternalOpened) {
+    to.put(&opened.currency.0.to_le_bytes());
+    to.put(&[opened.accounts.iter().flatten().count() as u8]);
+    for account in opened.accounts.iter().flatten() {
+        to.put(&account.ix.0.to_le_bytes());
+        to.put(&account.role.to_bytes());
+        to.put(account.number.as_bytes());
+    }
+}
+
+fn read_internal(from: &mut Reader<'_>) -> Result<InternalOpened, EventError> {
+    let currency = read_currency(from)?;
+    let count = from.u8()?;
+    if count > 4 {
+        return Err(EventError::Field("count of internal accounts"));
+    }
+    let mut accounts = [None; 4];
+    for account in accounts.iter_mut().take(usize::from(count)) {
+        *account = Some(InternalAccount {
+            ix: AccountIx(from.u32()?),
+            role: Role::from_bytes(from.array()?)
+                .filter(|role| *role != Role::Customer)
+                .ok_or(EventError::Field("role"))?,
+            number: read_number(from)?,
+        });
+    }
+    Ok(InternalOpened { currency, accounts })
+}
+
+fn put_account(to: &mut Out, account: &AccountPut) {
+    to.put(&account.ix.0.to_le_bytes());
+    to.put(&[u8::from(account.opened), account.status as u8]);
+    to.put(account.number.as_bytes());
+    to.put(&account.currency.0.to_le_bytes());
+    to.put(&account.overdraft_minor.to_le_bytes());
+    to.put(&account.business_date.0.to_le_bytes());
+    put_legs(to, &account.legs);
+}
+
+fn read_account(from: &mut Reader<'_>) -> Result<AccountPut, EventError> {
+    Ok(AccountPut {
+        ix: AccountIx(from.u32()?),
+        opened: read_bool(from)?,
+        status: match from.u8()? {
+            0 => AccountStatus::Active,
+            1 => AccountStatus::Blocked,
+            2 => AccountStatus::Closed,
+            _ => return Err(EventError::Field("account status")),
+        },
+        number: read_number(from)?,
+        currency: read_currency(from)?,
+        overdraft_minor: Some(from.i64()?)
+            .filter(|overdraft| *overdraft >= 0)
+            .ok_or(EventError::Field("overdraft"))?,
+        business_date: Date(from.u16()?),
+        legs: read_legs(from)?,
+    })
+}
+
+fn put_card(to: &mut Out, card: &CardPut) {
+    to.put(&card.ix.0.to_le_bytes());
+    to.put(&[u8::from(card.opened), card.status as u8]);
+    to.put(&card.pan.0.to_le_bytes());
+    to.put(&card.bin.to_le_bytes());
+    to.put(&card.last4.to_le_bytes());
+    to.put(&card.expiry.yymm().to_le_bytes());
+    to.put(&card.account.0.to_le_bytes());
+}
+
+fn read_card(from: &mut Reader<'_>) -> Result<CardPut, EventError> {
+    Ok(CardPut {
+        ix: CardIx(from.u32()?),
+        opened: read_bool(from)?,
+        status: match from.u8()? {
+            0 => CardStatus::Active,
+            1 => CardStatus::Lost,
+            2 => CardStatus::Stolen,
+            3 => CardStatus::Blocked,
+            _ => return Err(EventError::Field("card status")),
+        },
+        pan: PanHash(from.u128()?),
+        bin: Some(from.u32()?)
+            .filter(|bin| *bin <= 999_999)
+            .ok_or(EventError::Field("BIN"))?,
+        last4: Some(from.u16()?)
+            .filter(|last4| *last4 <= 9999)
+            .ok_or(EventError::Field("last four digits"))?,
+        expiry: Expiry::from_yymm(from.u16()?).ok_or(EventError::Field("expiry"))?,
+        account: AccountIx(from.u32()?),
+    })
+}
+
+fn put_identity(to: &mut Out, identity: &Identity) {
+    to.put(&identity.key.to_le_bytes());
+    to.put(&identity.locator.to_le_bytes());
+    to.put(&identity.transmitted.to_le_bytes());
+    to.put(&identity.rrn.to_le_bytes());
+    to.put(&[identity.acquirer, identity.forwarder]);
+}
+
+fn read_identity(from: &mut Reader<'_>) -> Result<Identity, EventError> {
+    Ok(Identity {
+        key: from.u64()?,
+        locator: from.u32()?,
+        transmitted: read_transmitted(from)?,
+        rrn: from.u16()?,
+        acquirer: from.u8()?,
+        forwarder: from.u8()?,
+    })
+}
+
+fn put_transaction(to: &mut Out, t: &TransactionEvent) {
+    let parts = flag(PART_CARD, t.card.is_some())
+        | flag(PART_BALANCES, t.balances.is_some())
+        | flag(PART_LINKED, t.linked.is_some())
+        | flag(PART_EXCEPTION, t.exception.is_some());
+    put_identity(to, &t.identity);
+    to.put(&t.terms.to_le_bytes());
+    to.put(&[t.class as u8, t.operation as u8, t.code.number(), parts]);
+    to.put(&t.network.0.to_le_bytes());
+    to.put(&t.business_date.0.to_le_bytes());
+    to.put(&t.settlement_date.0.to_le_bytes());
+    put_amount(to, t.amount);
+    put_legs(to, &t.legs);
+    if let Some(card) = t.card {
+        to.put(&card.0.to_le_bytes());
+        to.put(&t.prev.0.to_le_bytes());
+    }
+    if let Some(balances) = t.balances {
+        to.put(&balances.currency.0.to_le_bytes());
+        to.put(&balances.ledger_minor.to_le_bytes());
+        to.put(&balances.available_minor.to_le_bytes());
+    }
+    if t.linked.is_some() {
+        to.put(&t.linked.0.to_le_bytes());
+    }
+    if let Some(exception) = t.exception {
+        to.put(&[exception as u8]);
+    }
+}
+
+fn read_transaction(from: &mut Reader<'_>) -> Result<TransactionEvent, EventError> {
+    let identity = read_identity(from)?;
+    let terms = from.u16()?;
+    let [class, operation, code, parts] = from.array()?;
+    if parts & !(PART_CARD | PART_BALANCES | PART_LINKED | PART_EXCEPTION) != 0 {
+        return Err(EventError::Field("parts"));
+    }
+    let mut t = TransactionEvent {
+        identity,
+        terms,
+        class: Class::from_number(class)
+            .filter(|class| *class != Class::Reversal)
+            .ok_or(EventError::Field("class"))?,
+        operation: Operation::from_number(operation).ok_or(EventError::Field("operation"))?,
+        code: ResponseCode::from_number(code).ok_or(EventError::Field("response code"))?,
+        network: NetworkId(from.u16()?),
+        business_date: Date(from.u16()?),
+        settlement_date: Date(from.u16()?),
+        amount: read_amount(from)?,
+        legs: read_legs(from)?,
+        card: None,
+        prev: RecordRef::NONE,
+        balances: None,
+        linked: RecordRef::NONE,
+        exception: None,
+    };
+    if parts & PART_CARD != 0 {
+        t.card = Some(CardIx(from.u32()?));
+        t.prev = RecordRef(from.u32()?);
+    }
+    if parts & PART_BALANCES != 0 {
+        t.balances = Some(Balances {
+            currency: read_currency(from)?,
+            ledger_minor: from.i64()?,
+            available_minor: from.i64()?,
+        });
+    }
+    if parts & PART_LINKED != 0 {
+        t.linked = read_reference(from)?;
+    }
+    if parts & PART_EXCEPTION != 0 {
+        t.exception = Some(read_exception(from)?);
+    }
+    Ok(t)
+}
+
+fn put_reversal(to: &mut Out, r: &ReversalEvent) {
+    let parts = flag(PART_CARD, r.card.is_some())
+        | flag(PART_LINKED, r.linked.is_some())
+        | flag(PART_EXCEPTION, r.exception.is_some())
+        | flag(PART_ORIGINAL, r.original.is_some())
+        | flag(PART_TOMBSTONE, r.tombstone.is_some());
+    put_identity(to, &r.identity);
+    to.put(&[
+        r.finding as u8,
+        // 255: not known.
+        r.operation.map_or(u8::MAX, |operation| operation as u8),
+        parts,
+    ]);
+    to.put(&r.network.0.to_le_bytes());
+    to.put(&r.business_date.0.to_le_bytes());
+    to.put(&r.settlement_date.0.to_le_bytes());
+    put_amount(to, r.amount);
+    put_legs(to, &r.legs);
+    if let Some(card) = r.card {
+        to.put(&card.0.to_le_bytes());
+        to.put(&r.prev.0.to_le_bytes());
+    }
+    if r.linked.is_some() {
+        to.put(&r.linked.0.to_le_bytes());
+    }
+    if let Some(exception) = r.exception {
+        to.put(&[exception as u8]);
+    }
+    if r.original.is_some() {
+        to.put(&r.original.0.to_le_bytes());
+    }
+    if let Some(tombstone) = &r.tombstone {
+        to.put(&tombstone.locator.to_le_bytes());
+        to.put(&[tombstone.class.map_or(0, |class| class as u8)]);
+        to.put(&tombstone.transmitted.to_le_bytes());
+        to.put(&tombstone.rrn.to_le_bytes());
+        to.put(&[tombstone.acquirer, tombstone.forwarder]);
+    }
+}
+
+fn read_reversal(from: &mut Reader<'_>) -> Result<ReversalEvent, EventError> {
+    let identity = read_identity(from)?;
+    let [finding, operation, parts] = from.array()?;
+    if parts & !(PART_CARD | PART_LINKED | PART_EXCEPTION | PART_ORIGINAL | PART_TOMBSTONE) != 0 {
+        return Err(EventError::Field("parts"));
+    }
+    let mut r = ReversalEvent {
+        identity,
+        finding: Finding::from_number(finding).ok_or(EventError::Field("finding"))?,
+        operation: match operation {
+            u8::MAX => None,
+            number => Some(Operation::from_number(number).ok_or(EventError::Field("operation"))?),
+        },
+        network: NetworkId(from.u16()?),
+        business_date: Date(from.u16()?),
+        settlement_date: Date(from.u16()?),
+        amount: read_amount(from)?,
+        legs: read_legs(from)?,
+        card: None,
+        prev: RecordRef::NONE,
+        original: RecordRef::NONE,
+        linked: RecordRef::NONE,
+        tombstone: None,
+        exception: None,
+    };
+    if parts & PART_CARD != 0 {
+        r.card = Some(CardIx(from.u32()?));
+        r.prev = RecordRef(from.u32()?);
+    }
+    if parts & PART_LINKED != 0 {
+        r.linked = read_reference(from)?;
+    }
+    if parts & PART_EXCEPTION != 0 {
+        r.exception = Some(read_exception(from)?);
+    }
+    if parts & PART_ORIGINAL != 0 {
+        r.original = read_reference(from)?;
+    }
+    if parts & PART_TOMBSTONE != 0 {
+        r.tombstone = Some(Tombstone {
+            locator: from.u32()?,
+            class: match from.u8()? {
+                0 => None,
+                number => Some(
+                    Class::from_number(number)
+                        .filter(|class| *class != Class::Reversal)
+                        .ok_or(EventError::Field("class"))?,
+                ),
+            },
+            transmitted: read_transmitted(from)?,
+            rrn: from.u16()?,
+            acquirer: from.u8()?,
+            forwarder: from.u8()?,
+        });
+    }
+    Ok(r)
+}
+
+const fn flag(part: u8, there: bool) -> u8 {
+    if there { part } else { 0 }
+}
+
+fn put_amount(to: &mut Out, amount: Amount) {
+    to.put(&amount.minor.to_le_bytes());
+    to.put(&amount.currency.0.to_le_bytes());
+}
+
+fn read_amount(from: &mut Reader<'_>) -> Result<Amount, EventError> {
+    let minor = from.u64()?;
+    if minor > MAX_AMOUNT_MINOR {
+        return Err(EventError::Field("amount"));
+    }
+    // As the message had it, which may be no currency at all.
+    let currency = Currency(from.u16()?);
+    Ok(Amount { minor, currency })
+}
+
+fn put_legs(to: &mut Out, legs: &Legs) {
+    let legs = legs.as_slice();
+    to.put(&[legs.len() as u8]);
+    for leg in legs {
+        to.put(&leg.account.0.to_le_bytes());
+        to.put(&leg.delta_minor.to_le_bytes());
+    }
+}
+
+fn read_legs(from: &mut Reader<'_>) -> Result<Legs, EventError> {
+    let count = from.u8()?;
+    if usize::from(count) > MAX_LEGS {
+        return Err(EventError::Field("number of legs"));
+    }
+    let mut legs = Legs::EMPTY;
+    for _ in 0..count {
+        let account = AccountIx(from.u32()?);
+        let delta_minor = from.i64()?;
+        let again = legs.as_slice().iter().any(|leg| leg.account == account);
+        if delta_minor == 0 || again {
+            return Err(EventError::Field("legs"));
+        }
+        legs.push(Leg {
+            account,
+            delta_minor,
+        })
+        .map_err(|_| EventError::Field("legs"))?;
+    }
+    Ok(legs)
+}
+
+fn read_bool(from: &mut Reader<'_>) -> Result<bool, EventError> {
+    match from.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(EventError::Field("yes or no")),
+    }
+}
+
+fn read_number(from: &mut Reader<'_>) -> Result<AccountNumber, EventError> {
+    AccountNumber::from_stored(from.array()?).ok_or(EventError::Field("account number"))
+}
+
+fn read_currency(from: &mut Reader<'_>) -> Result<Currency, EventError> {
+    Some(Currency(from.u16()?))
+        .filter(|currency| currency.0 <= 999)
+        .ok_or(EventError::Field("currency"))
+}
+
+fn read_transmitted(from: &mut Reader<'_>) -> Result<u32, EventError> {
+    Some(from.u32()?)
+        .filter(|transmitted| crate::record::is_transmitted(*transmitted))
+        .ok_or(EventError::Field("transmission time"))
+}
+
+fn read_reference(from: &mut Reader<'_>) -> Result<RecordRef, EventError> {
+    Some(RecordRef(from.u32()?))
+        .filter(|reference| reference.is_some())
+        .ok_or(EventError::Field("reference"))
+}
+
+fn read_exception(from: &mut Reader<'_>) -> Result<ExceptionKind, EventError> {
+    ExceptionKind::from_number(from.u8()?).ok_or(EventError::Field("exception"))
+}
+
+impl Class {
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::FinancialRequest),
+            2 => Some(Self::FinancialAdvice),
+            3 => Some(Self::Reversal),
+            _ => None,
+        }
+    }
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 7] = [
+        Self::Purchase,
+        Self::Cash,
+        Self::PurchaseWithCashback,
+        Self::Refund,
+        Self::InquiryAvailable,
+        Self::InquiryBalance,
+        Self::Transfer,
+    ];
+
+    /// The operation with these first two digits of DE 3.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Purchase),
+            1 => Some(Self::Cash),
+            9 => Some(Self::PurchaseWithCashback),
+            20 => Some(Self::Refund),
+            30 => Some(Self::InquiryAvailable),
+            31 => Some(Self::InquiryBalance),
+            40 => Some(Self::Transfer),
+            _ => None,
+        }
+    }
+
+    /// Whether it only asks.
+    #[must_use]
+    pub const fn is_inquiry(self) -> bool {
+        matches!(self, Self::InquiryAvailable | Self::InquiryBalance)
+    }
+}
+
+impl Finding {
+    const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Reversed),
+            2 => Some(Self::AlreadyReversed),
+            3 => Some(Self::NoEffect),
+            4 => Some(Self::Unknown),
+            5 => Some(Self::Tombstone),
+            6 => Some(Self::Unclear),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `decide`: pure. What happened before is looked up, and what is to happen is
+//! put into one event.
+
+mod admin;
+mod find;
+mod reversal;
+mod transaction;
+
+use crate::command::{Command, Request};
+use crate::date::{Date, MonthDay};
+use crate::engine::{Decision, Engine};
+use crate::event::{Answer, Body, Event};
+use crate::ids::NetworkId;
+use crate::limits::SETTLEMENT_REACH_DAYS;
+
+impl Engine {
+    /// What a command comes to. Pure; only an indexed engine can decide.
+    #[must_use]
+    #[inline]
+    pub fn decide(&self, command: &Command) -> Decision {
+        let time_us = command.time_us.max(self.last_time_us);
+        if let Request::Genesis(genesis) = &command.request {
+            return if self.genesis.is_some() {
+                Decision::Answer(Answer::Done)
+            } else {
+                self.event(time_us, Body::Genesis(*genesis))
+            };
+        }
+        let body = if self.genesis.is_none() || !self.options.indexed {
+            Err(self.not_ready(&command.request))
+        } else {
+            match &command.request {
+                Request::Transaction(transaction) => self.decide_transaction(transaction),
+                Request::Reversal(reversal) => self.decide_reversal(reversal),
+                Request::OpenInternal { network, currency } => {
+                    self.decide_internal(*network, *currency)
+                }
+                Request::PutAccount(account) => self.decide_account(account),
+                Request::PutCard(card) => self.decide_card(card),
+                Request::Attest => Ok(Body::Attest {
+                    state_hash: self.state_hash(),
+                }),
+                Request::Genesis(_) => Err(Answer::Done),
+            }
+        };
+        match body {
+            Ok(body) => self.event(time_us, body),
+            Err(answer) => Decision::Answer(answer),
+        }
+    }
+
+    #[inline]
+    fn event(&self, time_us: u64, body: Body) -> Decision {
+        Decision::Event(Event {
+            seq: self.last_seq.wrapping_add(1),
+            time_us,
+            body,
+        })
+    }
+
+    /// The settlement date of a message (FIELD.md, DE 15): as sent, if it is a
+    /// day near the business date; the bank's own terminals have no say.
+    fn settlement_date(
+        &self,
+        network: NetworkId,
+        sent: Option<MonthDay>,
+        business_date: Date,
+    ) -> Date {
+        if network == NetworkId::OWN_TERMINALS {
+            return business_date;
+        }
+        let default = self.dates.default_date();
+        sent.and_then(|month_day| default.nearest(month_day))
+            .filter(|date| date.0.abs_diff(default.0) <= SETTLEMENT_REACH_DAYS)
+            .unwrap_or(default)
+    }
+}

@@ -1,0 +1,255 @@
+//! Reversals (0400, 0420): always acknowledged, found or not.
+
+use super::find::{Details, Fit, normal_identity, normal_original};
+use crate::account::Role;
+use crate::card::CardRow;
+use crate::code::ResponseCode;
+use crate::command::{Amount, Class, Original, Reversal};
+use crate::engine::Engine;
+use crate::event::{Answer, Body, Finding, ReversalEvent, Tombstone};
+use crate::exception::ExceptionKind;
+use crate::ids::{Currency, NetworkId};
+use crate::legs::Legs;
+use crate::record::{Record, RecordRef, flags};
+
+/// What was found of an original.
+#[derive(Clone, Copy)]
+struct Search {
+    /// The request (or the advice that stands alone) that fits.
+    whole: RecordRef,
+    /// More than one fits.
+    several: bool,
+    /// Half of one fits.
+    half: bool,
+    /// An earlier reversal of the same original waits for it.
+    tombstone: bool,
+}
+
+impl Engine {
+    /// The whole way of a reversal.
+    pub(super) fn decide_reversal(&self, r: &Reversal) -> Result<Body, Answer> {
+        let identity = normal_identity(&r.identity);
+        let original = normal_original(&r.original);
+        for (reference, generation, record) in self.memory.by_locator(identity.locator) {
+            if record.is_same_message(&identity, Class::Reversal) {
+                return Err(self.repeat(reference, generation, record, record.terms()));
+            }
+        }
+        if self.is_full(Class::Reversal) {
+            return Err(self.refusal(ResponseCode::IssuerUnavailable));
+        }
+        let card = r
+            .pan
+            .and_then(|pan| self.find_card(pan))
+            .and_then(|ix| Some((ix, self.cards.get(ix.0)?)));
+        let default = self.dates.default_date();
+        let mut event = ReversalEvent {
+            identity,
+            network: r.network,
+            business_date: default,
+            settlement_date: default,
+            card: card.map(|(ix, _)| ix),
+            prev: RecordRef::NONE,
+            finding: Finding::Unclear,
+            original: RecordRef::NONE,
+            linked: RecordRef::NONE,
+            operation: None,
+            amount: r.amount.map_or(
+                Amount {
+                    minor: 0,
+                    currency: Currency(0),
+                },
+                |sent| Amount {
+                    minor: sent.minor.min(crate::limits::MAX_AMOUNT_MINOR),
+                    currency: sent.currency,
+                },
+            ),
+            legs: Legs::EMPTY,
+            tombstone: None,
+            exception: None,
+        };
+        match self.search(r.network, &original, card.map(|(_, row)| row)) {
+            None => event.exception = Some(ExceptionKind::ReversalNamesNothing),
+            Some(found) if found.several => {
+                event.exception = Some(ExceptionKind::ReversalFitsSeveral);
+            }
+            Some(found) if found.whole.is_some() => self.undo(&mut event, found.whole, r.amount),
+            Some(found) if found.tombstone => event.finding = Finding::Tombstone,
+            Some(found) => {
+                event.finding = if found.half {
+                    event.exception = Some(ExceptionKind::ReversalHalfFits);
+                    Finding::Unclear
+                } else {
+                    Finding::Unknown
+                };
+                bury(&mut event, &original, card.map(|(_, row)| row));
+            }
+        }
+        event.settlement_date = self.settlement_date(r.network, r.settlement, event.business_date);
+        Ok(Body::Reversal(event))
+    }
+
+    /// Looks for the original: by its locator, or along the card's chain when
+    /// the STAN is lost. `None` when nothing is named to find it by.
+    fn search(
+        &self,
+        network: NetworkId,
+        original: &Original,
+        card: Option<&CardRow>,
+    ) -> Option<Search> {
+        let mut found = Search {
+            whole: RecordRef::NONE,
+            several: false,
+            half: false,
+            tombstone: false,
+        };
+        if let Some(locator) = original.locator {
+            for (reference, _, record) in self.memory.by_locator(locator) {
+                let (_, differs) = Details::from(original).compare(record);
+                let fit = if differs { Fit::Half } else { Fit::Whole };
+                self.consider(&mut found, original, reference, record, fit);
+            }
+            return Some(found);
+        }
+        if original.transmitted == 0 && original.rrn == 0 {
+            return None;
+        }
+        for (reference, _, record) in self.chain(card?.newest) {
+            if !self.may_be_of(network, reference) {
+                continue;
+            }
+            let fit = match Details::from(original).compare(record) {
+                (true, false) => Fit::Whole,
+                (true, true) => Fit::Half,
+                (false, _) => Fit::Not,
+            };
+            self.consider(&mut found, original, reference, record, fit);
+        }
+        Some(found)
+    }
+
+    fn consider(
+        &self,
+        found: &mut Search,
+        original: &Original,
+        reference: RecordRef,
+        record: &Record,
+        fit: Fit,
+    ) {
+        let class = record.class();
+        let class_fits = original.class.is_none_or(|named| class == Some(named));
+        if record.has(flags::TOMBSTONE) {
+            let waits_for_any = class == Some(Class::Reversal);
+            found.tombstone |=
+                fit == Fit::Whole && (class_fits || waits_for_any || original.class.is_none());
+            return;
+        }
+        if class == Some(Class::Reversal) {
+            return;
+        }
+        match (fit, class_fits) {
+            (Fit::Not, _) => {}
+            (Fit::Whole, true) => {
+                // An advice and the request that it corrects are one original.
+                let link = self.memory.link(reference);
+                let base = if link.is_some() { link } else { reference };
+                found.several |= found.whole.is_some() && found.whole != base;
+                found.whole = base;
+            }
+            (Fit::Whole | Fit::Half, _) => found.half = true,
+        }
+    }
+
+    /// Whether a record that posted did so with this network. Others have nothing to tell by.
+    fn may_be_of(&self, network: NetworkId, reference: RecordRef) -> bool {
+        self.memory.legs(reference).as_slice().iter().all(|leg| {
+            match self.accounts.get(leg.account.0).map(|row| row.role()) {
+                Some(Role::Settlement(other)) => other == network,
+                _ => true,
+            }
+        })
+    }
+
+    /// Undoes what is left of an original's effect.
+    fn undo(&self, event: &mut ReversalEvent, original: RecordRef, sent: Option<Amount>) {
+        let Some((generation, record)) = self.memory.get(original) else {
+            return;
+        };
+        let linked = self
+            .memory
+            .by_locator(record.locator())
+            .map(|(reference, _, _)| reference)
+            .find(|reference| self.memory.link(*reference) == original)
+            .unwrap_or(RecordRef::NONE);
+        event.original = original;
+        event.linked = linked;
+        event.operation = Some(record.operation());
+        if !record.operation().is_inquiry()
+            && sent.is_some_and(|sent| {
+                ![original, linked]
+                    .into_iter()
+                    .any(|one| self.has_amount(one, sent))
+            })
+        {
+            event.exception = Some(ExceptionKind::ReversalAmountDiffers);
+            return;
+        }
+        event.business_date = self.dates.prefer(generation.date);
+        if record.has(flags::REVERSED) {
+            event.finding = Finding::AlreadyReversed;
+            return;
+        }
+        let mut remaining = self.memory.legs(original);
+        let legs = remaining
+            .add_all(&self.memory.legs(linked))
+            .and_then(|()| remaining.negated());
+        let Ok(legs) = legs else {
+            event.exception = Some(ExceptionKind::ReversalFitsSeveral);
+            return;
+        };
+        if record.has(flags::POSTED) || record.has(flags::WIDE) {
+            event.amount = Amount {
+                minor: if record.has(flags::BALANCES) {
+                    0
+                } else {
+                    record.amount()
+                },
+                currency: self.currency_of(original).unwrap_or(event.amount.currency),
+            };
+        }
+        event.finding = if legs.is_empty() {
+            Finding::NoEffect
+        } else {
+            Finding::Reversed
+        };
+        event.legs = legs;
+    }
+
+    /// Whether a remembered transaction had this DE 4 and 49.
+    fn has_amount(&self, reference: RecordRef, sent: Amount) -> bool {
+        self.memory.get(reference).is_some_and(|(_, record)| {
+            record.amount() == sent.minor
+                && self
+                    .currency_of(reference)
+                    .is_none_or(|currency| currency == sent.currency)
+        })
+    }
+}
+
+/// Leaves a tombstone for an original that has not come yet: at its locator, or
+/// in the card's chain when the STAN is lost.
+fn bury(event: &mut ReversalEvent, original: &Original, card: Option<&CardRow>) {
+    event.prev = match (original.locator, card) {
+        (None, Some(card)) => card.newest,
+        (None, None) => return,
+        (Some(_), _) => RecordRef::NONE,
+    };
+    event.tombstone = Some(Tombstone {
+        locator: original.locator.unwrap_or(0),
+        class: original.class.filter(|class| *class != Class::Reversal),
+        transmitted: original.transmitted,
+        rrn: original.rrn,
+        acquirer: original.acquirer,
+        forwarder: original.forwarder,
+    });
+}

@@ -1,0 +1,522 @@
+//! The engine: its state, how it is read, and the three steps of a command.
+
+use crate::account::{AccountRow, AccountView};
+use crate::business::{BusinessDates, DateState};
+use crate::card::{CardRow, CardView};
+use crate::code::ResponseCode;
+use crate::command::{Command, Genesis, Request};
+use crate::date::Date;
+use crate::event::{Answer, Event, Row};
+use crate::exception::{Exception, Exceptions};
+use crate::ids::{AccountIx, AccountNumber, CardIx, Currency, NetworkId, PanHash, Seq, TimeUs};
+use crate::index::Index;
+use crate::invariants::Breach;
+use crate::limits::Capacity;
+use crate::memory::Memory;
+use crate::mix;
+use crate::outcome::{Outcome, PutOutcome, PutRefusal};
+use crate::record::Record;
+use crate::table::Chunked;
+use crate::totals::{CurrencySum, NetworkTotals, Totals, TrialBalance};
+
+/// How an engine is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether it can look up and decide. `false` for the follower and for what
+    /// only replays: the look-up tables are left out.
+    pub indexed: bool,
+    /// How much it holds at most.
+    pub capacity: Capacity,
+}
+
+/// What `decide` comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// As in `Body`: the large variant is the frequent one.
+#[allow(clippy::large_enum_variant)]
+pub enum Decision {
+    /// Something happens.
+    Event(Event),
+    /// Nothing happens: a repeat, a 94, a row that is there already, a refusal.
+    Answer(Answer),
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows of accounts, internal ones included.
+    pub accounts: u32,
+    /// Rows of cards.
+    pub cards: u32,
+    /// Slots in use for remembered transactions.
+    pub remembered: u32,
+    /// Exceptions since genesis.
+    pub exceptions: u64,
+    /// Commands that failed their check since this process started.
+    pub breaches: u64,
+}
+
+/// The bank's internal accounts of one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CurrencyAccounts {
+    pub currency: Currency,
+    pub position: AccountIx,
+    pub suspense: AccountIx,
+    pub opening: AccountIx,
+    /// Sum over customers' and over internal rows.
+    pub customers_minor: i128,
+    pub internal_minor: i128,
+}
+
+/// Sums that make up the state hash: changed with each row, never recomputed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hashes {
+    /// Over what never changes in account rows.
+    pub fixed: u64,
+    /// Over balances (closing and opening date together), holds, overdraft, status.
+    pub live: u64,
+    /// Over the opening date's buffers.
+    pub next: u64,
+    /// Over cards.
+    pub cards: u64,
+    /// Rolled over remembered transactions and the marks on them, in order.
+    pub rolled: u64,
+}
+
+/// The deterministic core. See the crate's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) options: Options,
+    pub(crate) genesis: Option<Genesis>,
+    pub(crate) dates: DateState,
+    pub(crate) last_seq: Seq,
+    pub(crate) last_time_us: TimeUs,
+    pub(crate) accounts: Chunked<AccountRow>,
+    pub(crate) cards: Chunked<CardRow>,
+    pub(crate) by_number: Option<Index>,
+    pub(crate) by_pan: Option<Index>,
+    /// In the order of opening: a currency's place is its slot.
+    pub(crate) currencies: Vec<CurrencyAccounts>,
+    /// By network and currency.
+    pub(crate) settlements: Vec<((NetworkId, Currency), AccountIx)>,
+    pub(crate) memory: Memory,
+    pub(crate) totals: Totals,
+    pub(crate) exceptions: Exceptions,
+    pub(crate) hashes: Hashes,
+    pub(crate) consistent_from: Seq,
+    pub(crate) divergence: Option<Seq>,
+    pub(crate) breaches: u64,
+    pub(crate) last_breach: Option<Breach>,
+}
+
+impl Engine {
+    /// An empty engine. Lays out and touches the look-up tables (if `indexed`).
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let Capacity {
+            accounts, cards, ..
+        } = options.capacity;
+        Self {
+            options,
+            genesis: None,
+            dates: DateState::Open { date: Date(0) },
+            last_seq: 0,
+            last_time_us: 0,
+            accounts: Chunked::with_capacity(accounts),
+            cards: Chunked::with_capacity(cards),
+            by_number: options.indexed.then(|| Index::with_capacity(accounts)),
+            by_pan: options.indexed.then(|| Index::with_capacity(cards)),
+            currencies: Vec::with_capacity(crate::limits::MAX_CURRENCIES),
+            settlements: Vec::with_capacity(crate::limits::MAX_SETTLEMENT_ACCOUNTS),
+            memory: Memory::new(options.capacity, options.indexed),
+            totals: Totals::default(),
+            exceptions: Exceptions::new(),
+            hashes: Hashes::default(),
+            consistent_from: 0,
+            divergence: None,
+            breaches: 0,
+            last_breach: None,
+        }
+    }
+
+    /// Decides, checks, applies, and appends the encoded event to `log` if there
+    /// is one. An event that would break an invariant has no effect: 96.
+    pub fn execute(&mut self, command: &Command, log: &mut Vec<u8>) -> Answer {
+        let event = match self.decide(command) {
+            Decision::Answer(answer) => return answer,
+            Decision::Event(event) => event,
+        };
+        if let Err(breach) = self.check(&event) {
+            self.breaches = self.breaches.saturating_add(1);
+            self.last_breach = Some(breach);
+            return self.malfunction(&command.request);
+        }
+        self.apply(&event);
+        event.encode(log);
+        event.outcome()
+    }
+
+    fn malfunction(&self, request: &Request) -> Answer {
+        match request {
+            Request::Transaction(_) | Request::Reversal(_) => {
+                self.refusal(ResponseCode::Malfunction)
+            }
+            Request::PutAccount(_) | Request::PutCard(_) | Request::OpenInternal { .. } => {
+                Answer::Put(PutOutcome::Refused(PutRefusal::AmountOutOfBounds))
+            }
+            Request::Genesis(_) | Request::Attest => Answer::Done,
+        }
+    }
+
+    /// An answer with no event behind it.
+    pub(crate) fn refusal(&self, code: ResponseCode) -> Answer {
+        let date = self.dates.default_date();
+        Answer::Message(Outcome {
+            code,
+            seq: 0,
+            durable_at: self.last_seq,
+            business_date: date,
+            settlement_date: date,
+            balances: None,
+            is_repeat: false,
+        })
+    }
+
+    /// Sequence of the last event; 0 before the first.
+    #[must_use]
+    pub const fn last_seq(&self) -> Seq {
+        self.last_seq
+    }
+
+    /// Time of the last event.
+    #[must_use]
+    pub const fn last_time_us(&self) -> TimeUs {
+        self.last_time_us
+    }
+
+    /// How it was set up.
+    #[must_use]
+    pub const fn options(&self) -> Options {
+        self.options
+    }
+
+    /// First business date and check value of the PAN-hash key; `None` before genesis.
+    #[must_use]
+    pub const fn genesis(&self) -> Option<Genesis> {
+        self.genesis
+    }
+
+    /// A hash of the whole state: O(1) in the number of rows and records. Equal
+    /// for the live engine, a replay and a follower at the same sequence.
+    #[must_use]
+    pub fn state_hash(&self) -> u64 {
+        let mut hash = mix::mix6([
+            self.hashes.fixed,
+            self.hashes.live,
+            self.hashes.next,
+            self.hashes.cards,
+            self.hashes.rolled,
+            self.last_seq,
+        ]);
+        hash = mix::mix2(hash, self.last_time_us);
+        hash = mix::mix2(
+            hash,
+            u64::from(self.dates.closing().0) << 16 | u64::from(self.dates.opening().0),
+        );
+        for totals in &self.totals.dates {
+            hash = mix::mix6([
+                hash,
+                u64::from(totals.business_date.0) << 16 | u64::from(totals.currency.0),
+                totals.debit_minor as u64,
+                totals.credit_minor as u64,
+                totals.debit_count,
+                totals.credit_count,
+            ]);
+        }
+        for totals in &self.totals.networks {
+            let (network, date, currency) = totals.key();
+            hash = mix::mix2(
+                hash,
+                u64::from(network.0) << 32 | u64::from(date.0) << 16 | u64::from(currency.0),
+            );
+            for tally in [
+                totals.debits,
+                totals.credits,
+                totals.debit_reversals,
+                totals.credit_reversals,
+                totals.transfers,
+                totals.transfer_reversals,
+            ] {
+                hash = mix::mix6([
+                    hash,
+                    tally.count,
+                    tally.amount_minor as u64,
+                    totals.inquiries,
+                    0,
+                    0,
+                ]);
+            }
+        }
+        hash
+    }
+
+    /// From this sequence on the rows belong together: rows may have been stored
+    /// ahead of the mark that the rest was loaded at. `check` and the hash count
+    /// from here.
+    #[must_use]
+    pub const fn consistent_from(&self) -> Seq {
+        self.consistent_from
+    }
+
+    /// The first attested sequence at which this engine's state was another than
+    /// the live engine's. The owner stops on it.
+    #[must_use]
+    pub const fn divergence(&self) -> Option<Seq> {
+        self.divergence
+    }
+
+    /// What the last command that failed its check would have broken.
+    #[must_use]
+    pub const fn last_breach(&self) -> Option<Breach> {
+        self.last_breach
+    }
+
+    /// The business dates. Before genesis: 1970-01-01.
+    #[must_use]
+    pub fn business(&self) -> BusinessDates {
+        self.dates.into()
+    }
+
+    /// Slots that requests may still take among the remembered transactions; at
+    /// 0 they are refused with 91.
+    #[must_use]
+    pub const fn remembered_room(&self) -> u32 {
+        self.memory.room()
+    }
+
+    /// Position of the account with this number. Only an indexed engine finds any.
+    #[must_use]
+    #[inline]
+    pub fn find_account(&self, number: &AccountNumber) -> Option<AccountIx> {
+        self.by_number
+            .as_ref()?
+            .candidates(mix::mix_bytes(number.as_bytes()))
+            .find(|ix| {
+                self.accounts
+                    .get(*ix)
+                    .is_some_and(|row| row.number_bytes() == number.as_bytes())
+            })
+            .map(AccountIx)
+    }
+
+    /// Position of the card with this PAN. Only an indexed engine finds any.
+    #[must_use]
+    #[inline]
+    pub fn find_card(&self, pan: PanHash) -> Option<CardIx> {
+        self.by_pan
+            .as_ref()?
+            .candidates(pan_hash(pan))
+            .find(|ix| self.cards.get(*ix).is_some_and(|row| row.pan() == pan))
+            .map(CardIx)
+    }
+
+    /// An account by its number. Only an indexed engine finds any.
+    #[must_use]
+    pub fn account_by_number(&self, number: &AccountNumber) -> Option<AccountView> {
+        self.account(self.find_account(number)?)
+    }
+
+    /// An account by its position.
+    #[must_use]
+    pub fn account(&self, ix: AccountIx) -> Option<AccountView> {
+        let row = self.accounts.get(ix.0)?;
+        let view = row.view(self.dates.closing());
+        Some(AccountView {
+            number: row.number()?,
+            currency: row.currency,
+            ledger_minor: view.ledger()?,
+            // Out of range only for an internal account without bounds.
+            available_minor: view.available().unwrap_or(i64::MAX),
+            held_minor: view.held,
+            overdraft_minor: view.overdraft,
+            status: row.status(),
+            role: row.role(),
+            business_date: self.dates.default_date(),
+            last_seq: row.last_seq,
+        })
+    }
+
+    /// A card by its PAN. Only an indexed engine finds any.
+    #[must_use]
+    pub fn card_by_pan(&self, pan: PanHash) -> Option<CardView> {
+        self.card(self.find_card(pan)?)
+    }
+
+    /// A card by the token that a view of it named.
+    #[must_use]
+    pub fn card_by_token(&self, token: u64) -> Option<CardView> {
+        // The lower half is the row's place; the rest proves that it is this card's.
+        let ix = CardIx(token as u32);
+        let row = self.cards.get(ix.0)?;
+        (row.token(ix) == token).then(|| self.card(ix))?
+    }
+
+    /// A card by its position.
+    #[must_use]
+    pub fn card(&self, ix: CardIx) -> Option<CardView> {
+        let row = self.cards.get(ix.0)?;
+        Some(CardView {
+            ix,
+            bin: row.bin(),
+            last4: row.last4(),
+            expiry: row.expiry(),
+            status: row.status(),
+            account: self.accounts.get(row.account.0)?.number()?,
+            token: row.token(ix),
+        })
+    }
+
+    /// Cards by position, for bounded scans.
+    pub fn cards(&self, range: std::ops::Range<u32>) -> impl Iterator<Item = CardView> {
+        let end = range.end.min(self.cards.len());
+        (range.start..end).filter_map(|ix| self.card(CardIx(ix)))
+    }
+
+    /// Debits against credits, and sums over accounts.
+    #[must_use]
+    pub fn trial_balance(&self) -> TrialBalance {
+        TrialBalance {
+            dates: self.totals.dates.clone(),
+            currencies: self
+                .currencies
+                .iter()
+                .map(|slot| CurrencySum {
+                    currency: slot.currency,
+                    customers_minor: slot.customers_minor,
+                    internal_minor: slot.internal_minor,
+                })
+                .collect(),
+        }
+    }
+
+    /// Totals by network, settlement date and currency, in that order.
+    pub fn network_totals(&self) -> impl Iterator<Item = &NetworkTotals> {
+        self.totals.networks.iter()
+    }
+
+    /// The newest exceptions, oldest first (at most [`crate::limits::EXCEPTIONS_KEPT`]).
+    pub fn exceptions(&self) -> impl Iterator<Item = &Exception> {
+        self.exceptions.newest.iter()
+    }
+
+    /// How many there are of everything.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        Counts {
+            accounts: self.accounts.len(),
+            cards: self.cards.len(),
+            remembered: self.memory.used,
+            exceptions: self.exceptions.total,
+            breaches: self.breaches,
+        }
+    }
+
+    /// Rows of accounts.
+    #[must_use]
+    pub const fn accounts_len(&self) -> u32 {
+        self.accounts.len()
+    }
+
+    /// Rows of cards.
+    #[must_use]
+    pub const fn cards_len(&self) -> u32 {
+        self.cards.len()
+    }
+
+    /// An account's row.
+    #[must_use]
+    pub fn account_row(&self, ix: AccountIx) -> Option<&AccountRow> {
+        self.accounts.get(ix.0)
+    }
+
+    /// A card's row.
+    #[must_use]
+    pub fn card_row(&self, ix: CardIx) -> Option<&CardRow> {
+        self.cards.get(ix.0)
+    }
+
+    /// Calls `f` with each row that an event changes (some perhaps twice).
+    pub fn touched(event: &Event, f: impl FnMut(Row)) {
+        event.touched(f);
+    }
+
+    /// Calls `f` with date and position of each older record that an event
+    /// marks as reversed, once the event has been applied.
+    pub fn flagged(&self, event: &Event, mut f: impl FnMut(Date, u32)) {
+        if let crate::event::Body::Reversal(reversal) = &event.body {
+            for reference in [reversal.original, reversal.linked] {
+                if let Some((generation, _)) = self.memory.get(reference) {
+                    f(generation.date, reference.position());
+                }
+            }
+        }
+    }
+
+    /// Generations of remembered transactions, oldest first, with their lengths in slots.
+    pub fn generations(&self) -> impl Iterator<Item = (Date, u32)> {
+        self.memory
+            .generations
+            .iter()
+            .map(|generation| (generation.date, generation.records.len()))
+    }
+
+    /// Slots of a generation as stored: [`Record::BYTES`] each, in order.
+    pub fn record_bytes(
+        &self,
+        date: Date,
+        range: std::ops::Range<u32>,
+    ) -> impl Iterator<Item = [u8; Record::BYTES]> {
+        self.memory
+            .generation(date)
+            .into_iter()
+            .flat_map(move |generation| {
+                let end = range.end.min(generation.records.len());
+                (range.start..end)
+                    .filter_map(|position| generation.records.get(position))
+                    .map(Record::to_bytes)
+            })
+    }
+
+    /// The accounts of a currency, if the bank keeps books in it.
+    #[inline]
+    pub(crate) fn currency(&self, currency: Currency) -> Option<&CurrencyAccounts> {
+        self.currencies
+            .iter()
+            .find(|slot| slot.currency == currency)
+    }
+
+    /// Place of a currency.
+    pub(crate) fn slot(&self, currency: Currency) -> Option<u8> {
+        let at = self
+            .currencies
+            .iter()
+            .position(|slot| slot.currency == currency)?;
+        u8::try_from(at).ok()
+    }
+
+    /// The settlement account of a network in a currency.
+    #[inline]
+    pub(crate) fn settlement(&self, network: NetworkId, currency: Currency) -> Option<AccountIx> {
+        let key = (network, currency);
+        let at = self
+            .settlements
+            .binary_search_by_key(&key, |(key, _)| *key)
+            .ok()?;
+        self.settlements.get(at).map(|(_, ix)| *ix)
+    }
+}
+
+/// Where a PAN is looked up.
+#[inline]
+pub(crate) const fn pan_hash(pan: PanHash) -> u64 {
+    (pan.0 >> 64) as u64 ^ pan.0 as u64
+}

@@ -1,0 +1,334 @@
+//! Events: what the journal holds. An event carries all of a command's effects
+//! and its outcome, so that replay never decides again.
+
+use crate::account::Role;
+use crate::code::ResponseCode;
+use crate::command::Amount;
+use crate::command::{AccountStatus, CardStatus, Class, Genesis, Identity, Operation};
+use crate::date::Date;
+use crate::exception::ExceptionKind;
+use crate::ids::{
+    AccountIx, AccountNumber, CardIx, Currency, Expiry, NetworkId, PanHash, Seq, TimeUs,
+};
+use crate::legs::Legs;
+use crate::outcome::{Balances, Outcome, PutOutcome};
+use crate::record::RecordRef;
+
+/// One entry of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the order; the first is 1, and there are no gaps.
+    pub seq: Seq,
+    /// Engine time; never runs backwards.
+    pub time_us: TimeUs,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// The large variant is the frequent one: a box would cost an allocation per message.
+#[allow(clippy::large_enum_variant)]
+pub enum Body {
+    /// The journal began.
+    Genesis(Genesis),
+    /// Internal accounts were opened.
+    InternalOpened(InternalOpened),
+    /// An account was opened or changed.
+    AccountPut(AccountPut),
+    /// A card was opened or changed.
+    CardPut(CardPut),
+    /// A financial request or advice was answered.
+    Transaction(TransactionEvent),
+    /// A reversal was answered.
+    Reversal(ReversalEvent),
+    /// The state hash before this event.
+    Attest {
+        /// [`crate::Engine::state_hash`] of the live engine.
+        state_hash: u64,
+    },
+}
+
+/// One internal account that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InternalAccount {
+    /// Its row.
+    pub ix: AccountIx,
+    /// Settlement, position, suspense or opening.
+    pub role: Role,
+    /// Its number.
+    pub number: AccountNumber,
+}
+
+/// Internal accounts of one currency that were opened together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InternalOpened {
+    /// Their currency.
+    pub currency: Currency,
+    /// Those that were not there yet.
+    pub accounts: [Option<InternalAccount>; 4],
+}
+
+/// An account that was opened or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountPut {
+    /// Its row.
+    pub ix: AccountIx,
+    /// Opened by this event; else status and overdraft changed.
+    pub opened: bool,
+    /// Its number.
+    pub number: AccountNumber,
+    /// Its currency.
+    pub currency: Currency,
+    /// Allowed overdraft, minor units.
+    pub overdraft_minor: i64,
+    /// Its status.
+    pub status: AccountStatus,
+    /// The date of `legs`.
+    pub business_date: Date,
+    /// The opening balance, against the opening contra account.
+    pub legs: Legs,
+}
+
+/// A card that was opened or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CardPut {
+    /// Its row.
+    pub ix: CardIx,
+    /// Opened by this event; else expiry, account or status changed.
+    pub opened: bool,
+    /// Keyed hash of its PAN.
+    pub pan: PanHash,
+    /// First six digits.
+    pub bin: u32,
+    /// Last four digits.
+    pub last4: u16,
+    /// Its expiry.
+    pub expiry: Expiry,
+    /// The account that it draws on.
+    pub account: AccountIx,
+    /// Its status.
+    pub status: CardStatus,
+}
+
+/// A financial request or advice, approved or declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionEvent {
+    /// What it is recognised by.
+    pub identity: Identity,
+    /// Fingerprint of what was asked: a repeat that asks for something else is a 94.
+    pub terms: u16,
+    /// Request or advice.
+    pub class: Class,
+    /// What it does.
+    pub operation: Operation,
+    /// From which network.
+    pub network: NetworkId,
+    /// DE 39.
+    pub code: ResponseCode,
+    /// The bank's ledger date, one for all legs.
+    pub business_date: Date,
+    /// The network's date.
+    pub settlement_date: Date,
+    /// The card, when it is known.
+    pub card: Option<CardIx>,
+    /// The card's newest remembered transaction before this one.
+    pub prev: RecordRef,
+    /// DE 4 and 49.
+    pub amount: Amount,
+    /// What is posted.
+    pub legs: Legs,
+    /// DE 54 as answered.
+    pub balances: Option<Balances>,
+    /// The request that this advice corrects.
+    pub linked: RecordRef,
+    /// What somebody should look at.
+    pub exception: Option<ExceptionKind>,
+}
+
+/// What a reversal found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Finding {
+    /// Its original, whose remaining effect is undone by this event's legs.
+    Reversed = 1,
+    /// Its original, reversed before: no effect.
+    AlreadyReversed = 2,
+    /// Its original, which had been declined or had no effect: it is marked.
+    NoEffect = 3,
+    /// Nothing: a tombstone waits for the original.
+    Unknown = 4,
+    /// The tombstone of an earlier reversal of the same original.
+    Tombstone = 5,
+    /// Something that does not fit: an exception, no posting.
+    Unclear = 6,
+}
+
+/// What waits for an original that came after its reversal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Of the original; 0 when its STAN is lost: then it lies in the card's chain.
+    pub locator: u32,
+    /// The original's class, if known.
+    pub class: Option<Class>,
+    /// The original's DE 7; 0 = absent.
+    pub transmitted: u32,
+    /// The original's DE 37; 0 = absent.
+    pub rrn: u16,
+    /// The original's DE 32; 0 = absent.
+    pub acquirer: u8,
+    /// The original's DE 33; 0 = absent.
+    pub forwarder: u8,
+}
+
+/// A reversal: always acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReversalEvent {
+    /// What it is recognised by.
+    pub identity: Identity,
+    /// From which network.
+    pub network: NetworkId,
+    /// The bank's ledger date of the legs.
+    pub business_date: Date,
+    /// The network's date.
+    pub settlement_date: Date,
+    /// The card, when it is known.
+    pub card: Option<CardIx>,
+    /// The card's newest remembered transaction before this one (only for a
+    /// tombstone that lies in the card's chain).
+    pub prev: RecordRef,
+    /// What was found.
+    pub finding: Finding,
+    /// The original, when one was found.
+    pub original: RecordRef,
+    /// The advice that corrected the original, or the request that the original corrected.
+    pub linked: RecordRef,
+    /// What the original did, when one was found.
+    pub operation: Option<Operation>,
+    /// DE 4 and 49 of the original when one was found, else as sent (0 when not sent).
+    pub amount: Amount,
+    /// The original's remaining effect, negated.
+    pub legs: Legs,
+    /// What waits for the original.
+    pub tombstone: Option<Tombstone>,
+    /// What somebody should look at.
+    pub exception: Option<ExceptionKind>,
+}
+
+/// What a command gets back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To a transaction or a reversal.
+    Message(Outcome),
+    /// To an administrative command.
+    Put(PutOutcome),
+    /// Nothing to say.
+    Done,
+}
+
+/// A row that an event changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Row {
+    /// An account's.
+    Account(AccountIx),
+    /// A card's.
+    Card(CardIx),
+}
+
+impl Event {
+    /// The answer as it was given when the event was decided.
+    #[must_use]
+    pub fn outcome(&self) -> Answer {
+        let message = |code, business_date, settlement_date, balances| {
+            Answer::Message(Outcome {
+                code,
+                seq: self.seq,
+                durable_at: self.seq,
+                business_date,
+                settlement_date,
+                balances,
+                is_repeat: false,
+            })
+        };
+        match &self.body {
+            Body::Transaction(t) => message(t.code, t.business_date, t.settlement_date, t.balances),
+            Body::Reversal(r) => message(
+                ResponseCode::Approved,
+                r.business_date,
+                r.settlement_date,
+                None,
+            ),
+            Body::AccountPut(AccountPut { opened, .. }) | Body::CardPut(CardPut { opened, .. }) => {
+                Answer::Put(if *opened {
+                    PutOutcome::Opened
+                } else {
+                    PutOutcome::Changed
+                })
+            }
+            Body::InternalOpened(_) => Answer::Put(PutOutcome::Opened),
+            Body::Genesis(_) | Body::Attest { .. } => Answer::Done,
+        }
+    }
+
+    /// What is posted.
+    #[must_use]
+    pub const fn legs(&self) -> &Legs {
+        match &self.body {
+            Body::Transaction(t) => &t.legs,
+            Body::Reversal(r) => &r.legs,
+            Body::AccountPut(a) => &a.legs,
+            Body::Genesis(_) | Body::InternalOpened(_) | Body::CardPut(_) | Body::Attest { .. } => {
+                &Legs::EMPTY
+            }
+        }
+    }
+
+    /// The date of the postings, if the event has one.
+    #[must_use]
+    pub const fn business_date(&self) -> Option<Date> {
+        match &self.body {
+            Body::Transaction(t) => Some(t.business_date),
+            Body::Reversal(r) => Some(r.business_date),
+            Body::AccountPut(a) => Some(a.business_date),
+            Body::Genesis(_) | Body::InternalOpened(_) | Body::CardPut(_) | Body::Attest { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Calls `f` with each row that this event changes (some perhaps twice).
+    pub fn touched(&self, mut f: impl FnMut(Row)) {
+        for leg in self.legs().as_slice() {
+            f(Row::Account(leg.account));
+        }
+        match &self.body {
+            Body::InternalOpened(opened) => {
+                for account in opened.accounts.iter().flatten() {
+                    f(Row::Account(account.ix));
+                }
+            }
+            Body::AccountPut(a) => f(Row::Account(a.ix)),
+            Body::CardPut(c) => f(Row::Card(c.ix)),
+            Body::Transaction(t) => {
+                if let Some(card) = t.card {
+                    f(Row::Card(card));
+                }
+            }
+            Body::Reversal(r) => {
+                if let Some(card) = r.card
+                    && r.chained_tombstone()
+                {
+                    f(Row::Card(card));
+                }
+            }
+            Body::Genesis(_) | Body::Attest { .. } => {}
+        }
+    }
+}
+
+impl ReversalEvent {
+    /// Whether its tombstone lies in the card's chain, since the STAN is lost.
+    pub(crate) const fn chained_tombstone(&self) -> bool {
+        matches!(self.tombstone, Some(Tombstone { locator: 0, .. }))
+    }
+}

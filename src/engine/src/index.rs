@@ -1,0 +1,165 @@
+//! A look-up table from a hash to positions in a table: buckets of one cache
+//! line, laid out and touched for a named capacity at the start, so that it
+//! neither grows nor pauses. Ten entries of six bytes per bucket, at most eight
+//! of them used on average: 8 bytes per entry when full.
+
+use crate::mix::mix1;
+
+const SLOTS: usize = 10;
+const EMPTY: u32 = u32::MAX;
+const AVERAGE_PER_BUCKET: u32 = 8;
+
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+struct Bucket {
+    /// Positions; filled from the front.
+    positions: [u32; SLOTS],
+    /// Sixteen bits of each hash: few strangers are looked at.
+    tags: [u16; SLOTS],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+/// Positions by hash. Several may have the same hash.
+#[derive(Debug)]
+pub(crate) struct Index {
+    buckets: Vec<Bucket>,
+}
+
+impl Index {
+    /// Room for `capacity` entries; touches all of it.
+    pub fn with_capacity(capacity: u32) -> Self {
+        let buckets = capacity / AVERAGE_PER_BUCKET + 2;
+        Self {
+            buckets: vec![
+                Bucket {
+                    positions: [EMPTY; SLOTS],
+                    tags: [0; SLOTS],
+                };
+                buckets as usize
+            ],
+        }
+    }
+
+    #[inline]
+    fn place(&self, hash: u64) -> (usize, u16) {
+        let mixed = mix1(hash);
+        let bucket = ((mixed >> 32) * (self.buckets.len() as u64)) >> 32;
+        (bucket as usize, mixed as u16)
+    }
+
+    /// Positions whose hash may be this one: the caller compares.
+    #[inline]
+    pub fn candidates(&self, hash: u64) -> Candidates<'_> {
+        let (bucket, tag) = self.place(hash);
+        Candidates {
+            index: self,
+            bucket,
+            tag,
+            slot: 0,
+            visited: 0,
+        }
+    }
+
+    /// Adds a position. `false` when the table is full, which its owner's
+    /// capacity rules out.
+    #[inline]
+    pub fn insert(&mut self, hash: u64, position: u32) -> bool {
+        let (mut at, tag) = self.place(hash);
+        for _ in 0..self.buckets.len() {
+            let Some(bucket) = self.buckets.get_mut(at) else {
+                return false;
+            };
+            for (to, to_tag) in bucket.positions.iter_mut().zip(&mut bucket.tags) {
+                if *to == EMPTY {
+                    *to = position;
+                    *to_tag = tag;
+                    return true;
+                }
+            }
+            at += 1;
+            if at == self.buckets.len() {
+                at = 0;
+            }
+        }
+        false
+    }
+}
+
+/// Iterator over possible positions, in the order of insertion per bucket.
+pub(crate) struct Candidates<'a> {
+    index: &'a Index,
+    bucket: usize,
+    tag: u16,
+    slot: usize,
+    visited: usize,
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        while self.visited < self.index.buckets.len() {
+            let bucket = self.index.buckets.get(self.bucket)?;
+            while let (Some(position), Some(tag)) =
+                (bucket.positions.get(self.slot), bucket.tags.get(self.slot))
+            {
+                if *position == EMPTY {
+                    return None;
+                }
+                self.slot += 1;
+                if *tag == self.tag {
+                    return Some(*position);
+                }
+            }
+            self.slot = 0;
+            self.visited += 1;
+            self.bucket += 1;
+            if self.bucket == self.index.buckets.len() {
+                self.bucket = 0;
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_all_of_a_full_table_and_several_of_one_hash() {
+        let mut index = Index::with_capacity(10_000);
+        for n in 0..10_000u32 {
+            assert!(index.insert(u64::from(n / 2), n));
+        }
+        for n in 0..10_000u32 {
+            assert!(
+                index.candidates(u64::from(n / 2)).any(|found| found == n),
+                "{n}"
+            );
+        }
+        let strangers = (0..10_000u64)
+            .flat_map(|n| index.candidates(n + 1_000_000))
+            .count();
+        assert!(strangers < 20, "{strangers} strangers share bucket and tag");
+    }
+
+    #[test]
+    fn a_full_table_says_so_and_ends_its_search() {
+        let mut index = Index::with_capacity(1);
+        let room = index.buckets.len() * SLOTS;
+        for n in 0..room {
+            assert!(index.insert(n as u64, n as u32));
+        }
+        assert!(!index.insert(0, 0));
+        assert_eq!(
+            index
+                .candidates(77_777_777)
+                .filter(|n| *n == u32::MAX)
+                .count(),
+            0
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! The remembered transactions: generations by business date, records appended
+//! only, found by locator.
+
+use crate::date::Date;
+use crate::ids::Seq;
+use crate::index::Index;
+use crate::legs::Legs;
+use crate::limits::{Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generation_tag};
+use crate::record::{Record, RecordRef, flags};
+use crate::table::Chunked;
+
+/// The remembered transactions of one business date.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub date: Date,
+    /// Sequence of its first event.
+    pub base_seq: Seq,
+    pub records: Chunked<Record>,
+}
+
+/// All remembered transactions.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// By date, ascending.
+    pub generations: Vec<Generation>,
+    index: Option<Index>,
+    capacity: Capacity,
+    /// Slots in use, over all generations.
+    pub used: u32,
+}
+
+impl Memory {
+    pub fn new(capacity: Capacity, indexed: bool) -> Self {
+        Self {
+            generations: Vec::with_capacity(MAX_GENERATIONS),
+            index: indexed.then(|| {
+                Index::with_capacity(capacity.remembered.saturating_add(capacity.reserve()))
+            }),
+            capacity,
+            used: 0,
+        }
+    }
+
+    /// Slots that requests may still take.
+    pub const fn room(&self) -> u32 {
+        self.capacity.remembered.saturating_sub(self.used)
+    }
+
+    /// Slots that advices and reversals may still take.
+    pub const fn room_with_reserve(&self) -> u32 {
+        self.capacity
+            .remembered
+            .saturating_add(self.capacity.reserve())
+            .saturating_sub(self.used)
+    }
+
+    #[inline]
+    fn at_tag(&self, tag: u32) -> Option<&Generation> {
+        self.generations
+            .iter()
+            .rev()
+            .find(|generation| generation_tag(generation.date) == tag)
+    }
+
+    pub fn generation(&self, date: Date) -> Option<&Generation> {
+        self.generations
+            .iter()
+            .rev()
+            .find(|generation| generation.date == date)
+    }
+
+    /// The generation and the record that a reference names.
+    #[inline]
+    pub fn get(&self, reference: RecordRef) -> Option<(&Generation, &Record)> {
+        if !reference.is_some() {
+            return None;
+        }
+        let generation = self.at_tag(reference.tag())?;
+        let record = generation.records.get(reference.position())?;
+        (!record.is_continuation()).then_some((generation, record))
+    }
+
+    /// Records that may have this locator: the caller gets only those that do.
+    #[inline]
+    pub fn by_locator(
+        &self,
+        locator: u32,
+    ) -> impl Iterator<Item = (RecordRef, &Generation, &Record)> {
+        self.index
+            .iter()
+            .flat_map(move |index| index.candidates(u64::from(locator)))
+            .filter_map(move |position| {
+                let reference = RecordRef(position);
+                let (generation, record) = self.get(reference)?;
+                (record.locator() == locator).then_some((reference, generation, record))
+            })
+    }
+
+    pub const fn is_indexed(&self) -> bool {
+        self.index.is_some()
+    }
+
+    /// Where the next record of `date` would go. `None` when its generation is full.
+    pub fn next_position(&self, date: Date) -> Option<u32> {
+        let position = self
+            .generation(date)
+            .map_or(0, |generation| generation.records.len());
+        // The last number is left out: with the last tag it would read as "none".
+        (position < (1 << RECORD_INDEX_BITS) - crate::limits::MAX_SLOTS_PER_EVENT)
+            .then_some(position)
+    }
+
+    /// The first sequence of `date`'s generation, which `seq` would be if it has none yet.
+    pub fn base_seq(&self, date: Date, seq: Seq) -> Seq {
+        self.generation(date)
+            .map_or(seq, |generation| generation.base_seq)
+    }
+
+    /// Appends to `date`'s generation, which starts at `seq` if it has not yet.
+    #[inline]
+    pub fn append(&mut self, date: Date, seq: Seq, record: Record) -> RecordRef {
+        let at = match self
+            .generations
+            .iter()
+            .rposition(|generation| generation.date == date)
+        {
+            Some(at) => at,
+            None => self.open(date, seq),
+        };
+        let Some(generation) = self.generations.get_mut(at) else {
+            return RecordRef::NONE;
+        };
+        let reference = RecordRef::new(date, generation.records.len());
+        generation.records.push(record);
+        self.used = self.used.saturating_add(1);
+        if let Some(index) = &mut self.index
+            && !record.is_continuation()
+            && record.locator() != 0
+        {
+            index.insert(u64::from(record.locator()), reference.0);
+        }
+        reference
+    }
+
+    /// Opens the generation of a date.
+    pub fn open(&mut self, date: Date, base_seq: Seq) -> usize {
+        let at = self
+            .generations
+            .partition_point(|generation| generation.date < date);
+        self.generations.insert(
+            at,
+            Generation {
+                date,
+                base_seq,
+                records: Chunked::with_capacity(
+                    self.capacity
+                        .remembered
+                        .saturating_add(self.capacity.reserve()),
+                ),
+            },
+        );
+        at
+    }
+
+    /// Takes a loaded generation, as far as `len`.
+    pub fn take(&mut self, date: Date, base_seq: Seq, records: Option<Chunked<Record>>, len: u32) {
+        let at = self.open(date, base_seq);
+        let Some(generation) = self.generations.get_mut(at) else {
+            return;
+        };
+        if let Some(mut records) = records {
+            records.truncate(len);
+            generation.records = records;
+        }
+        self.used = self.used.saturating_add(generation.records.len());
+        if let Some(index) = &mut self.index {
+            for (position, record) in (0..).zip(generation.records.iter()) {
+                if !record.is_continuation() && record.locator() != 0 {
+                    let reference = RecordRef::new(date, position);
+                    index.insert(u64::from(record.locator()), reference.0);
+                }
+            }
+        }
+    }
+
+    /// Marks a record as reversed.
+    pub fn set_reversed(&mut self, reference: RecordRef) {
+        let tag = reference.tag();
+        if let Some(generation) = self
+            .generations
+            .iter_mut()
+            .rev()
+            .find(|generation| generation_tag(generation.date) == tag)
+            && let Some(record) = generation.records.get_mut(reference.position())
+        {
+            record.set_reversed();
+        }
+    }
+
+    /// What a record posted.
+    pub fn legs(&self, reference: RecordRef) -> Legs {
+        let Some((generation, record)) = self.get(reference) else {
+            return Legs::EMPTY;
+        };
+        if !record.has(flags::WIDE) || record.has(flags::BALANCES) {
+            return record.narrow_legs();
+        }
+        let mut legs = Legs::EMPTY;
+        for slot in continuations(generation, reference) {
+            for leg in slot.continued_legs() {
+                // Two slots of three: there is room for all.
+                if legs.push(leg).is_err() {
+                    return legs;
+                }
+            }
+        }
+        legs
+    }
+
+    /// The request that an advice's record corrects.
+    pub fn link(&self, reference: RecordRef) -> RecordRef {
+        match self.get(reference) {
+            Some((generation, record)) if record.has(flags::WIDE) => {
+                continuations(generation, reference)
+                    .next()
+                    .map_or(RecordRef::NONE, Record::continued_link)
+            }
+            _ => RecordRef::NONE,
+        }
+    }
+
+    /// The balances that an inquiry reported, with the slot of their currency.
+    pub fn balances(&self, reference: RecordRef) -> Option<(u8, i64, i64)> {
+        let (generation, record) = self.get(reference)?;
+        if !record.has(flags::BALANCES) {
+            return None;
+        }
+        if !record.has(flags::WIDE) {
+            let (ledger, available) = record.narrow_balances();
+            return Some((record.currency_slot(), ledger, available));
+        }
+        let slot = continuations(generation, reference).next()?;
+        let mut legs = slot.continued_legs();
+        Some((
+            slot.continued_slot(),
+            legs.next()?.delta_minor,
+            legs.next()?.delta_minor,
+        ))
+    }
+
+    /// Slots that belong to the currency of a wide record's DE 49.
+    pub fn wide_slot(&self, reference: RecordRef) -> Option<u8> {
+        let (generation, record) = self.get(reference)?;
+        record
+            .has(flags::WIDE)
+            .then(|| continuations(generation, reference).next())?
+            .map(Record::continued_slot)
+    }
+}
+
+/// The continuation slots behind a record.
+fn continuations(generation: &Generation, reference: RecordRef) -> impl Iterator<Item = &Record> {
+    (reference.position().saturating_add(1)..)
+        .map_while(|position| generation.records.get(position))
+        .take_while(|record| record.is_continuation())
+}

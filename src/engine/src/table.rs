@@ -1,0 +1,108 @@
+//! A table that grows without a pause: rows lie in chunks, a chunk is reserved
+//! whole but touched only as rows arrive, and nothing is ever moved.
+
+use crate::limits::CHUNK_ROWS_LOG2;
+
+const CHUNK_ROWS: usize = 1 << CHUNK_ROWS_LOG2;
+
+/// Rows by position.
+#[derive(Debug)]
+pub(crate) struct Chunked<T> {
+    chunks: Vec<Vec<T>>,
+    len: u32,
+}
+
+impl<T> Chunked<T> {
+    /// Room for `capacity` rows; only the list of chunks is allocated now.
+    pub fn with_capacity(capacity: u32) -> Self {
+        Self {
+            chunks: Vec::with_capacity((capacity as usize >> CHUNK_ROWS_LOG2) + 2),
+            len: 0,
+        }
+    }
+
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[inline]
+    pub fn get(&self, ix: u32) -> Option<&T> {
+        let ix = ix as usize;
+        self.chunks
+            .get(ix >> CHUNK_ROWS_LOG2)?
+            .get(ix & (CHUNK_ROWS - 1))
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, ix: u32) -> Option<&mut T> {
+        let ix = ix as usize;
+        self.chunks
+            .get_mut(ix >> CHUNK_ROWS_LOG2)?
+            .get_mut(ix & (CHUNK_ROWS - 1))
+    }
+
+    /// Appends a row. A fresh chunk is one reservation of address space; its
+    /// pages are touched one by one as rows arrive.
+    #[inline]
+    pub fn push(&mut self, row: T) {
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK_ROWS => chunk.push(row),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK_ROWS);
+                chunk.push(row);
+                self.chunks.push(chunk);
+            }
+        }
+        self.len = self.len.saturating_add(1);
+    }
+
+    /// Forgets everything from `len` on.
+    pub fn truncate(&mut self, len: u32) {
+        if len >= self.len {
+            return;
+        }
+        let (whole, part) = (
+            len as usize >> CHUNK_ROWS_LOG2,
+            len as usize & (CHUNK_ROWS - 1),
+        );
+        self.chunks.truncate(whole + usize::from(part > 0));
+        if part > 0
+            && let Some(last) = self.chunks.last_mut()
+        {
+            last.truncate(part);
+        }
+        self.len = len;
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stay_where_they_are_over_chunks() {
+        let mut table = Chunked::with_capacity(200_000);
+        for n in 0..140_000u32 {
+            table.push(n);
+        }
+        assert_eq!(table.len(), 140_000);
+        for n in [0, 1, 65_535, 65_536, 131_072, 139_999] {
+            assert_eq!(table.get(n), Some(&n));
+        }
+        assert_eq!(table.get(140_000), None);
+        table.truncate(65_537);
+        assert_eq!(table.len(), 65_537);
+        assert_eq!(table.get(65_536), Some(&65_536));
+        assert_eq!(table.get(65_537), None);
+        table.push(7);
+        assert_eq!(table.get(65_537), Some(&7));
+        table.truncate(65_536);
+        table.push(8);
+        assert_eq!(table.get(65_536), Some(&8));
+        assert_eq!(table.iter().count(), 65_537);
+    }
+}
