@@ -4,3 +4,4 @@ pub mod adapter;
 pub mod config;
 pub mod import;
 pub mod telemetry;
+pub mod link;

@@ -80,10 +80,6 @@ pub struct Adapter {
 
 /// What to do with a message.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the usual one, and stays on the stack"
-)]
 pub enum Intake {
     /// The engine decides.
     Engine(Request),
