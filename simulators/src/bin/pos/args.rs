@@ -106,8 +106,8 @@ pub struct TerminalArgs {
     /// Currency (DE 49), numeric or alphabetic: 410, KRW, 840, USD
     #[arg(long, global = true, default_value = "KRW", value_parser = currency)]
     currency: Currency,
-    /// File for the last messages and the next number
-    /// [default: gapless/pos-TERMINAL.toml in the user's state folder]
+    /// File for the next number and the last messages, card numbers included,
+    /// readable by its owner alone [default: gapless/pos-TERMINAL.toml in the user's state folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub state: Option<PathBuf>,
     /// Keep no state: numbers come from the clock

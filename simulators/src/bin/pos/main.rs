@@ -44,7 +44,7 @@ impl From<StateError> for Failure {
     fn from(error: StateError) -> Failure {
         Failure {
             status: exit::STATE,
-            text: error.to_string(),
+            text: format!("{error}; --no-state does without"),
         }
     }
 }
