@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use gapless_engine::command::Request;
-use gapless_engine::engine::{Answer, Engine};
+use gapless_engine::{Answer, Engine};
 use gapless_engine::ids::Seq;
 use gapless_engine::outcome::{PutOutcome, PutRefusal};
 use gapless_journal::{DurableHandle, Room, RoomHandle};
@@ -159,7 +159,7 @@ impl Control {
             head: self.gauges.head(),
             durable: recovered.map_or(0, |ends| ends.durable.get()),
             followed: recovered.map_or(0, |ends| (ends.followed)()),
-            room: recovered.map_or(Room::Normal, |ends| ends.room.get()),
+            room: recovered.map_or(Room::Normal, |ends| ends.room.room()),
             clock_jumps: self.gauges.clock_jumps.load(Ordering::Relaxed),
         }
     }

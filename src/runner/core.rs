@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gapless_engine::command::{Class, Command, Request};
-use gapless_engine::engine::{Answer, Engine};
+use gapless_engine::{Answer, BusinessDates, Engine};
 use gapless_engine::ids::{Seq, TimeUs};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::control::Gauges;
+use super::fatal::Fatal;
 use super::link_port::{LinkPort, LinkSignal, Refused};
 
 /// What the runner takes from the configuration.
@@ -46,6 +47,7 @@ pub struct Core {
     options: RunnerOptions,
     attested_at: Seq,
     waiting: VecDeque<(Seq, Wake)>,
+    fatal: Fatal,
 }
 
 /// What the tasks of the engine's thread share.
@@ -80,6 +82,7 @@ impl EngineHandle {
         clock: Clock,
         options: RunnerOptions,
         stopping: CancellationToken,
+        fatal: Fatal,
         gauges: Arc<Gauges>,
     ) -> Self {
         let attested_at = engine.last_seq();
@@ -92,6 +95,7 @@ impl EngineHandle {
             options,
             attested_at,
             waiting: VecDeque::new(),
+            fatal,
         };
         Self {
             shared: Rc::new(Shared {
@@ -113,6 +117,12 @@ impl EngineHandle {
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.shared.stopping.clone()
+    }
+
+    /// The open business dates.
+    #[must_use]
+    pub fn business(&self) -> BusinessDates {
+        self.shared.core.borrow().engine.business()
     }
 
     /// Engine time, microseconds since the Unix epoch.
@@ -193,10 +203,13 @@ impl Core {
             Request::Transaction(transaction) => transaction.class != Class::FinancialRequest,
             _ => true,
         };
-        match self.room.get() {
+        match self.room.room() {
             Room::Normal => {}
             Room::Reserved if must_accept => {}
             Room::Reserved | Room::Full => return Err(Refused::NoSpace),
+        }
+        if self.fatal.has_happened() {
+            return Err(Refused::Stopping);
         }
         let limit = if must_accept {
             self.options.max_pending_reserved_bytes
@@ -210,6 +223,10 @@ impl Core {
     }
 
     /// Decides, checks, applies, and appends the event to the open group.
+    ///
+    /// An event that was applied and that the journal then doesn't take leaves
+    /// memory ahead of the log: nothing that was decided since may be answered,
+    /// so the process stops, and recovers from the log.
     pub(super) fn execute(&mut self, request: &Request) -> Answer {
         let command = Command {
             time_us: self.clock.at(Instant::now()),
@@ -217,10 +234,12 @@ impl Core {
         };
         let mut group = self.appender.lock();
         let before = self.engine.last_seq();
-        let answer = self.engine.execute(&command, group.buffer());
+        let answer = self.engine.execute(&command, group.buf());
         let after = self.engine.last_seq();
-        if after != before {
-            group.appended(after);
+        if after != before
+            && let Err(error) = group.appended(after)
+        {
+            self.fatal.happened(format!("event {after} could not be journaled: {error}"));
         }
         answer
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use gapless_engine::code::ResponseCode;
 use gapless_engine::command::Request;
-use gapless_engine::engine::Answer;
+use gapless_engine::Answer;
 use gapless_engine::ids::Seq;
 use gapless_engine::outcome::Outcome;
 use tokio::sync::Notify;

@@ -8,9 +8,12 @@
 pub mod clock;
 mod control;
 mod core;
+mod fatal;
 mod link_port;
 pub mod release;
 
-pub use control::{Control, Status, Stopped};
-pub use core::{EngineHandle, RunnerOptions};
+pub(crate) use control::{Jobs, run_jobs};
+pub use control::{Control, MAX_ROWS, Phase, Status, Stopped};
+pub use core::{EngineHandle, JournalEnds, RunnerOptions};
+pub use fatal::Fatal;
 pub use link_port::{LinkPort, Refused};

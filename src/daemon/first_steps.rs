@@ -1,0 +1,169 @@
+//! What a recovered engine needs before links open: its genesis if the journal
+//! is new, the bank's internal accounts, and demo data if it is asked for.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gapless_engine::command::{Genesis, Request};
+use gapless_engine::date::Date;
+use gapless_engine::ids::{NetworkId, TimeUs};
+use gapless_engine::outcome::PutOutcome;
+use gapless_engine::{Answer, Engine};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::RunError;
+use crate::adapter::PanKeys;
+use crate::config::Config;
+use crate::import;
+use crate::runner::EngineHandle;
+
+/// There while demo data is being loaded: a daemon that was killed meanwhile
+/// loads it again (rows that are there already stay as they are).
+const DEMO_MARKER: &str = "demo-data-incomplete";
+
+/// Notes that demo data is wanted, if the data directory is new.
+pub(super) fn mark_demo(data_dir: &Path, config: &Config, new: bool) -> Result<bool, RunError> {
+    let marker = data_dir.join(DEMO_MARKER);
+    if config.demo_data.is_none() {
+        return Ok(false);
+    }
+    if new {
+        File::create(&marker)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| sync_folder(data_dir))
+            .map_err(|error| RunError::Io(marker.clone(), error))?;
+    }
+    Ok(marker.exists())
+}
+
+/// The journal's first event, or the check that this key made its hashes.
+pub(super) fn begin(
+    engine: &EngineHandle,
+    config: &Config,
+    keys: &PanKeys,
+    now_us: TimeUs,
+) -> Result<(), RunError> {
+    let key_check = keys.key_check();
+    match engine.look(Engine::genesis) {
+        Some(genesis) if genesis.key_check == key_check => Ok(()),
+        Some(_) => Err(RunError::OtherKey),
+        None => {
+            let business_date = calendar_day(&config.bank.zone, now_us)?;
+            engine.put(&[Request::Genesis(Genesis {
+                business_date,
+                key_check,
+            })]);
+            tracing::info!(%business_date, "a new journal begins");
+            Ok(())
+        }
+    }
+}
+
+/// Settlement, suspense, position and opening accounts: for the bank's own
+/// terminals and each network, in each currency.
+pub(super) fn open_internal(engine: &EngineHandle, config: &Config) -> Result<(), RunError> {
+    let networks: Vec<NetworkId> = std::iter::once(NetworkId::OWN_TERMINALS)
+        .chain(config.networks.iter().map(crate::config::Network::network_id))
+        .collect();
+    for currency in &config.bank.currencies {
+        for network in &networks {
+            let request = Request::OpenInternal {
+                network: *network,
+                currency: currency.currency(),
+            };
+            let (answers, _) = engine.put(&[request]);
+            if let Some(Answer::Put(PutOutcome::Refused(why))) = answers.first() {
+                return Err(RunError::Internal(why.to_string()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Loads the demo files, durable before the marker goes.
+pub(super) async fn load_demo(
+    engine: &EngineHandle,
+    data_dir: &Path,
+    folder: &Path,
+    keys: &Arc<PanKeys>,
+) -> Result<(), RunError> {
+    let mut rows = 0usize;
+    for batch in import::load_demo(folder, keys)? {
+        let batch = batch?;
+        let (answers, seq) = engine.put(&batch);
+        for answer in &answers {
+            if let Answer::Put(PutOutcome::Refused(why)) = answer {
+                return Err(RunError::Demo(folder.to_owned(), why.to_string()));
+            }
+        }
+        rows += answers.len();
+        // A batch at a time: never more than the journal takes.
+        engine.durable_at(seq).await;
+    }
+    let marker = data_dir.join(DEMO_MARKER);
+    fs::remove_file(&marker)
+        .and_then(|()| sync_folder(data_dir))
+        .map_err(|error| RunError::Io(marker, error))?;
+    tracing::info!(rows, folder = %folder.display(), "demo data loaded");
+    Ok(())
+}
+
+/// The calendar day at `time_us` in a zone of the IANA database.
+fn calendar_day(zone: &str, time_us: TimeUs) -> Result<Date, RunError> {
+    let no_day = |error: &dyn std::fmt::Display| RunError::Clock(format!("{zone}: {error}"));
+    let zone = TimeZone::get(zone).map_err(|error| no_day(&error))?;
+    let micros = i64::try_from(time_us).map_err(|error| no_day(&error))?;
+    let day = Timestamp::from_microsecond(micros)
+        .map_err(|error| no_day(&error))?
+        .to_zoned(zone)
+        .date();
+    let parts = (
+        u16::try_from(day.year()),
+        u8::try_from(day.month()),
+        u8::try_from(day.day()),
+    );
+    match parts {
+        (Ok(year), Ok(month), Ok(day)) => Date::from_ymd(year, month, day),
+        _ => None,
+    }
+    .ok_or_else(|| no_day(&"the day is out of range"))
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes the data directory, for this user only; whether it held anything.
+pub(super) fn make_data_dir(data_dir: &Path) -> Result<bool, RunError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let failed = |error| RunError::Io(PathBuf::from(data_dir), error);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(failed)?;
+    let empty = fs::read_dir(data_dir).map_err(failed)?.next().is_none();
+    Ok(empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banks_day_is_of_its_zone() {
+        // 2026-02-28 15:30 UTC is 1 March 00:30 in Seoul.
+        let time_us = 1_772_292_600_000_000;
+        for (zone, day) in [
+            ("Asia/Seoul", "2026-03-01"),
+            ("UTC", "2026-02-28"),
+            ("America/New_York", "2026-02-28"),
+        ] {
+            assert_eq!(calendar_day(zone, time_us).unwrap().to_string(), day, "{zone}");
+        }
+        assert!(calendar_day("Asia/Nowhere", time_us).is_err());
+    }
+}
