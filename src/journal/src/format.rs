@@ -226,6 +226,9 @@ pub(crate) struct SegmentHeader {
     pub number: u64,
     /// Term of the start that opened it.
     pub incarnation: u64,
+    /// Length of the file. It is durable before the file gets its name, so a
+    /// shorter one has lost something.
+    pub file_bytes: u64,
     /// End of the segment before.
     pub previous: SegmentEnd,
 }
@@ -252,6 +255,7 @@ impl SegmentHeader {
         for number in [
             self.number,
             self.incarnation,
+            self.file_bytes,
             self.previous.number,
             self.previous.incarnation,
             self.previous.offset,
@@ -288,6 +292,7 @@ impl SegmentHeader {
                 uuid: input.take()?,
                 number: input.u64()?,
                 incarnation: input.u64()?,
+                file_bytes: input.u64()?,
                 previous: SegmentEnd {
                     number: input.u64()?,
                     incarnation: input.u64()?,

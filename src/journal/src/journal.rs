@@ -132,6 +132,7 @@ impl FileJournal {
             uuid: self.uuid,
             number,
             incarnation: self.incarnation,
+            file_bytes,
             previous: SegmentEnd {
                 number: self.segment.number,
                 incarnation: self.incarnation,

@@ -12,7 +12,7 @@ use crate::frames::FrameWalk;
 use crate::helper;
 use crate::journal::{FileJournal, Opened, Segment};
 use crate::layout::{self, IdentityState, Listing};
-use crate::limits::{JournalOptions, SEGMENT_HEADER_BYTES};
+use crate::limits::{JournalOptions, SEGMENT_HEADER_BYTES, frame_bytes};
 use crate::pool::{Kept, Prepared, Shared};
 use crate::port::Seq;
 use crate::scan::{Scan, TailGroup, TornTail, scan_dir};
@@ -306,10 +306,21 @@ impl Opening {
     /// its name: either it is there with all that it must hold, or not at all.
     fn begin(&mut self, begin: Begin) -> Result<(Segment, u32), JournalError> {
         let number = begin.previous.number + 1;
+        let Prepared {
+            file,
+            path,
+            mut file_bytes,
+        } = self.first_file()?;
+        // A tail of larger groups than today's options allow makes it longer.
+        let tail_bytes: usize = (begin.tail.iter())
+            .map(|group| frame_bytes(group.events.len()))
+            .sum();
+        file_bytes = file_bytes.max((SEGMENT_HEADER_BYTES + tail_bytes) as u64);
         let header = SegmentHeader {
             uuid: begin.uuid,
             number,
             incarnation: begin.incarnation,
+            file_bytes,
             previous: begin.previous,
         };
         let mut bytes = Vec::new();
@@ -328,15 +339,8 @@ impl Opening {
             };
             crc = frame.encode(header.seed(), &group.events, &mut bytes);
         }
-        let Prepared {
-            file,
-            path,
-            mut file_bytes,
-        } = self.first_file()?;
         file.write_at(&bytes, 0).at("write", &path)?;
         file.sync_all().at("sync", &path)?;
-        // A tail of larger groups than today's options allow makes it longer.
-        file_bytes = file_bytes.max(bytes.len() as u64);
         let name = layout::segment_path(self.dir(), number);
         self.disk().rename(&path, &name).at("rename", &path)?;
         self.disk().sync_dir(self.dir()).at("sync", self.dir())?;

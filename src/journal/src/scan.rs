@@ -210,7 +210,17 @@ impl Scanner<'_> {
         let mut segments: Vec<LiveSegment> = Vec::new();
         let mut unused = Vec::new();
         for (number, (state, file_bytes)) in headers {
-            let Some(header) = valid(*number, state) else {
+            let header = valid(*number, state);
+            // A file has its whole length before it gets a segment's name.
+            let least = header.map_or(SEGMENT_HEADER_BYTES as u64, |header| header.file_bytes);
+            if *file_bytes < least {
+                return Err(corrupt(
+                    self.path(*number),
+                    *file_bytes,
+                    "the file is shorter than it was made",
+                ));
+            }
+            let Some(header) = header else {
                 unused.push(*number);
                 continue;
             };

@@ -87,7 +87,7 @@ impl SimDisk {
         self.world().arm(String::new(), fault);
     }
 
-    /// Arms a fault that counts only operations on files whose name starts
+    /// Arms a fault that counts only operations on files whose name then starts
     /// with `prefix`.
     pub fn arm_for(&self, prefix: &str, fault: Fault) {
         self.world().arm(prefix.to_owned(), fault);
@@ -159,7 +159,6 @@ struct SimFile {
     disk: SimDisk,
     inode: u64,
     power: u64,
-    name: String,
     writable: bool,
 }
 
@@ -178,15 +177,13 @@ fn name_of(path: &Path) -> String {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
-        let name = name_of(path);
         let mut world = self.world();
-        world.act(&name, Act::Other)?;
+        world.act(&name_of(path), Act::Other)?;
         let inode = world.open(path, mode)?;
         Ok(Box::new(SimFile {
             disk: self.clone(),
             inode,
             power: world.power(),
-            name,
             writable: mode != OpenMode::Read,
         }))
     }
@@ -242,21 +239,18 @@ impl Disk for SimDisk {
 
 impl SimFile {
     /// Runs `work` on the file unless a fault or the power prevents it.
-    fn run<T>(
-        &self,
-        act: Act,
-        work: impl FnOnce(&mut World, u64) -> io::Result<T>,
-    ) -> io::Result<T> {
+    fn run<T>(&self, work: impl FnOnce(&mut World, u64) -> io::Result<T>) -> io::Result<T> {
         let mut world = self.disk.world();
         world.check_power(self.power)?;
-        world.act(&self.name, act)?;
+        let name = world.name(self.inode);
+        world.act(&name, Act::Other)?;
         work(&mut world, self.inode)
     }
 }
 
 impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.run(Act::Other, |world, inode| world.read(inode, buf, offset))
+        self.run(|world, inode| world.read(inode, buf, offset))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -265,13 +259,13 @@ impl DiskFile for SimFile {
         }
         let mut world = self.disk.world();
         world.check_power(self.power)?;
-        world.write(&self.name, self.inode, bytes, offset)
+        world.write(self.inode, bytes, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.disk.world();
         world.check_power(self.power)?;
-        world.sync(&self.name, self.inode)
+        world.sync(self.inode)
     }
 
     fn sync_all(&self) -> io::Result<()> {
@@ -279,11 +273,11 @@ impl DiskFile for SimFile {
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.run(Act::Other, |world, inode| world.set_len(inode, bytes))
+        self.run(|world, inode| world.set_len(inode, bytes))
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.run(Act::Other, |world, inode| world.len(inode))
+        self.run(|world, inode| world.len(inode))
     }
 }
 

@@ -492,14 +492,23 @@ impl World {
         Ok(n)
     }
 
-    pub(super) fn write(
-        &mut self,
-        name: &str,
-        inode: u64,
-        bytes: &[u8],
-        offset: u64,
-    ) -> io::Result<()> {
-        let hit = self.hit(name, Act::Write)?;
+    /// The name that an open file has now.
+    pub(super) fn name(&self, inode: u64) -> String {
+        if self.armed.is_empty() {
+            return String::new();
+        }
+        self.names
+            .iter()
+            .find(|(_, named)| **named == inode)
+            .map(|(path, _)| super::name_of(path))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn write(&mut self, inode: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let hit = {
+            let name = self.name(inode);
+            self.hit(&name, Act::Write)?
+        };
         if matches!(hit, Some(Hit::Fail | Hit::SyncFails { .. })) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
@@ -525,8 +534,11 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn sync(&mut self, name: &str, inode: u64) -> io::Result<()> {
-        let hit = self.hit(name, Act::Sync)?;
+    pub(super) fn sync(&mut self, inode: u64) -> io::Result<()> {
+        let hit = {
+            let name = self.name(inode);
+            self.hit(&name, Act::Sync)?
+        };
         let mut rng = self.rng.clone();
         let file = self.file(inode)?;
         match hit {
