@@ -34,7 +34,7 @@ VOLUME /var/lib/gapless
 EXPOSE 8583 8584 8585 8580
 
 # Recovery after a crash comes before the admin port answers, hence the start period.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["gapless", "health", "--url", "http://127.0.0.1:8580/healthz"]
 
 # Stops with SIGTERM, and drains before it does.
