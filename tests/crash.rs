@@ -232,7 +232,7 @@ impl Campaign {
 
 /// Where sled lives.
 fn store_folder(data_dir: &Path) -> PathBuf {
-    data_dir.join("store")
+    data_dir.join("sled")
 }
 
 /// Base files, finished and unfinished, oldest first.
