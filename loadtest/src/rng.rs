@@ -19,6 +19,6 @@ impl Rng {
 
     /// A number below `bound`, which is not zero. Multiplied, not divided.
     pub(crate) const fn below(&mut self, bound: u32) -> u32 {
-        ((self.next() >> 32) * bound as u64 >> 32) as u32
+        (((self.next() >> 32) * bound as u64) >> 32) as u32
     }
 }
