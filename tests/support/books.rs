@@ -68,6 +68,18 @@ pub fn assert_even(admin: SocketAddr, world: &World, terminals: &[Terminal]) {
     assert!(wrong.is_empty(), "balances:\n{}", wrong.join("\n"));
     let trial = get(admin, "/v1/trial-balance");
     assert_eq!(trial["balanced"], true, "{trial}");
+    // All of them together, so that nothing has gone where nobody looks.
+    let idle: i64 = world.idle_accounts().map(|(_, opening)| opening).sum();
+    let all = expected.iter().sum::<i64>() + idle;
+    let currencies = trial["currencies"]
+        .as_array()
+        .expect("a list of currencies");
+    let won = currencies.iter().find(|line| line["currency"] == "KRW");
+    assert_eq!(
+        won.map(|line| &line["customers_minor"]),
+        Some(&all.into()),
+        "{trial}"
+    );
 }
 
 /// Some of the accounts that nobody uses still hold their opening balance.
