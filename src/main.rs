@@ -1,2 +1,7 @@
 //! The daemon's command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gapless::cli::main()
+}

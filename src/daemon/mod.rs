@@ -123,7 +123,7 @@ async fn serve(
     let keys = Arc::new(PanKeys::load_or_create(&config.data_dir)?);
     // Up before recovery, so that health and readiness can be asked for.
     let admin = Admin::start(
-        &config.admin,
+        config,
         control.clone(),
         Arc::clone(&keys),
         Arc::clone(&telemetry),
@@ -171,7 +171,7 @@ async fn serve(
         }
     }
     // Its askers are answered or refused before the engine goes.
-    drop(admin);
+    admin.stop().await;
     parts.stop(ended.is_ok())?;
     ended
 }

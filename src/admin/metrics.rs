@@ -1,0 +1,62 @@
+//! `GET /metrics`
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use gapless_journal::Room;
+
+use super::Shared;
+use crate::runner::Phase;
+use crate::telemetry::Telemetry;
+
+/// How often samples are folded: between two, each of them takes a few bytes.
+const KEEP_UP_EVERY: Duration = Duration::from_secs(1);
+
+/// Folds histograms' samples, asked for or not.
+pub(super) async fn keep_up(telemetry: &Telemetry) {
+    let mut every = tokio::time::interval(KEEP_UP_EVERY);
+    loop {
+        every.tick().await;
+        telemetry.upkeep();
+    }
+}
+
+pub(super) async fn metrics(State(site): State<Shared>) -> impl IntoResponse {
+    let status = site.status();
+    let gauges = &site.daemon;
+    gauges.ready.set(u8::from(status.phase == Phase::Ready));
+    set(&gauges.head_sequence, status.head);
+    set(&gauges.durable_sequence, status.durable);
+    set(
+        &gauges.follower_lag_events,
+        status.durable.saturating_sub(status.followed),
+    );
+    gauges.journal_room.set(match status.room {
+        Room::Normal => 2u8,
+        Room::Reserved => 1,
+        Room::Full => 0,
+    });
+    set(&gauges.clock_jumps, status.clock_jumps);
+    // Not there while recovering; then the rest is shown without it.
+    if let Ok((counts, business)) = site
+        .read(|engine| (engine.counts(), engine.business()))
+        .await
+    {
+        gauges.accounts.set(counts.accounts);
+        gauges.cards.set(counts.cards);
+        gauges.remembered.set(counts.remembered);
+        set(&gauges.exceptions, counts.exceptions);
+        set(&gauges.breaches, counts.breaches);
+        gauges.business_date_days.set(business.default.0);
+    }
+    let text = site.telemetry.render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+/// Prometheus knows floating-point numbers only; ours are whole and far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn set(gauge: &metrics::Gauge, value: u64) {
+    gauge.set(value as f64);
+}
