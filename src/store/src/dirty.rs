@@ -141,9 +141,9 @@ mod tests {
             dirty.account(ix);
         }
         dirty.card(5);
-        dirty.record(Date(9), 64);
-        dirty.record(Date(8), 64 * 70);
-        dirty.record(Date(8), 63);
+        dirty.record(Date(9), 128);
+        dirty.record(Date(8), 128 * 70);
+        dirty.record(Date(8), 127);
         let due = [
             Key::Accounts(0),
             Key::Accounts(1),

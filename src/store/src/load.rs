@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gapless_engine::ids::Seq;
+use gapless_engine::ids::{AccountIx, CardIx, Seq};
 use gapless_engine::{AccountRow, Capacity, CardRow, Engine, Event, Loader, Options};
 use gapless_journal::{Disk, JournalError, Reader, Recovered};
 
@@ -190,6 +190,18 @@ struct Loaders {
     follower: Loader,
 }
 
+/// Gives one thing out of stored rows or a base file to a loader.
+pub(crate) fn feed(loader: &mut Loader, item: Item<'_>) -> Result<(), String> {
+    match item {
+        Item::Account(ix, row) => loader.account(AccountIx(ix), row),
+        Item::Card(ix, row) => loader.card(CardIx(ix), row),
+        Item::Record(date, record) => loader.record(date, record),
+        Item::Residue(residue) => loader.residue(residue),
+        Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
+    }
+    .map_err(|error| error.to_string())
+}
+
 impl Loaders {
     fn new(options: &LoadOptions) -> Self {
         let capacity = options.capacity;
@@ -206,26 +218,8 @@ impl Loaders {
     }
 
     fn item(&mut self, item: Item<'_>) -> Result<(), String> {
-        let result = match item {
-            Item::Account(ix, row) => self
-                .live
-                .account(ix, row)
-                .and_then(|()| self.follower.account(ix, row)),
-            Item::Card(ix, row) => self
-                .live
-                .card(ix, row)
-                .and_then(|()| self.follower.card(ix, row)),
-            Item::Record(date, record) => self
-                .live
-                .record(date, record)
-                .and_then(|()| self.follower.record(date, record)),
-            Item::Residue(residue) => self
-                .live
-                .residue(residue)
-                .and_then(|()| self.follower.residue(residue)),
-            Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
-        };
-        result.map_err(|error| error.to_string())
+        feed(&mut self.live, item)?;
+        feed(&mut self.follower, item)
     }
 
     fn finish(self) -> Result<Twin, String> {
