@@ -1,0 +1,407 @@
+//! A small bank, and one-line rules that a banker can read.
+//!
+//! A line: `MESSAGE -> CODE [EXPECTATION ...]`. A message:
+//! `OPERATION CARD AMOUNT[CURRENCY] #STAN [key=value ...]`, for example
+//! `purchase c1 300 #1 -> 00 A=700/700`. Operations: purchase, cash, cashback,
+//! refund, inquiry, balance, transfer; `advice-` before one makes it 0220.
+//! `reverse CARD #STAN of #ORIGINAL` is an 0400. A card `-` is none. The same
+//! message again, word for word, is a retransmission. `run` executes lines and
+//! panics with the line that does not hold.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+use gapless_engine::command::*;
+use gapless_engine::date::{Date, MonthDay};
+use gapless_engine::ids::*;
+use gapless_engine::outcome::{Outcome, PutOutcome};
+use gapless_engine::{Answer, Capacity, Engine, Options, audit};
+
+pub const KRW: Currency = Currency(410);
+pub const USD: Currency = Currency(840);
+pub const EUR: Currency = Currency(978);
+/// No books are kept in it.
+pub const JPY: Currency = Currency(392);
+pub const NETWORK: NetworkId = NetworkId(1);
+
+pub fn today() -> Date {
+    Date::from_ymd(2026, 3, 15).unwrap()
+}
+
+pub const INDEXED: Options = Options {
+    indexed: true,
+    capacity: Capacity::SMALL,
+};
+
+pub fn hash(parts: &[u64]) -> u64 {
+    parts.iter().fold(0xcbf2_9ce4_8422_2325, |acc, part| {
+        let mixed = (acc ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    })
+}
+
+pub fn number(text: &str) -> AccountNumber {
+    AccountNumber::new(text.as_bytes()).unwrap()
+}
+
+pub fn pan(card: &str) -> PanHash {
+    let h = hash(&card.bytes().map(u64::from).collect::<Vec<_>>());
+    PanHash(u128::from(h) << 64 | u128::from(h.rotate_left(17)))
+}
+
+/// An engine with its journal.
+pub struct Bank {
+    pub engine: Engine,
+    pub log: Vec<u8>,
+    pub time_us: u64,
+}
+
+impl Bank {
+    pub fn empty(options: Options) -> Self {
+        Self {
+            engine: Engine::new(options),
+            log: Vec::new(),
+            time_us: 1_000_000,
+        }
+    }
+
+    /// Genesis and internal accounts.
+    pub fn founded(options: Options) -> Self {
+        let mut bank = Self::empty(options);
+        bank.ask(Request::Genesis(Genesis {
+            business_date: today(),
+            key_check: 7,
+        }));
+        for network in [NetworkId::OWN_TERMINALS, NETWORK] {
+            for currency in [KRW, USD, EUR] {
+                let opened = bank.ask(Request::OpenInternal { network, currency });
+                assert_eq!(opened, Answer::Put(PutOutcome::Opened));
+            }
+        }
+        bank
+    }
+
+    /// The bank of the rule tables: accounts A, B (KRW), U (USD), BLOCKED,
+    /// CLOSED, OD (overdraft 500); one card each (cA, cB, ...) and four bad ones on A.
+    pub fn open() -> Self {
+        let mut bank = Self::founded(INDEXED);
+        use AccountStatus::{Active, Blocked, Closed};
+        for (name, currency, balance, overdraft, status) in [
+            ("A", KRW, 1000, 0, Active),
+            ("B", KRW, 500, 0, Active),
+            ("U", USD, 1000, 0, Active),
+            ("BLOCKED", KRW, 1000, 0, Blocked),
+            ("CLOSED", KRW, 1000, 0, Closed),
+            ("OD", KRW, 0, 500, Active),
+        ] {
+            bank.account(name, currency, balance, overdraft, status);
+            bank.card(&format!("c{name}"), name, 3012, CardStatus::Active);
+        }
+        bank.card("lost", "A", 3012, CardStatus::Lost);
+        bank.card("stolen", "A", 3012, CardStatus::Stolen);
+        bank.card("barred", "A", 3012, CardStatus::Blocked);
+        bank.card("expired", "A", 2602, CardStatus::Active);
+        bank.card("lastmonth", "A", 2603, CardStatus::Active);
+        bank
+    }
+
+    pub fn account(
+        &mut self,
+        name: &str,
+        currency: Currency,
+        balance_minor: i64,
+        overdraft_minor: i64,
+        status: AccountStatus,
+    ) -> Answer {
+        self.ask(Request::PutAccount(PutAccount {
+            number: number(name),
+            currency,
+            balance_minor,
+            overdraft_minor,
+            status,
+        }))
+    }
+
+    pub fn card(&mut self, name: &str, account: &str, yymm: u16, status: CardStatus) -> Answer {
+        self.ask(Request::PutCard(PutCard {
+            pan: pan(name),
+            bin: 941_000,
+            last4: 1234,
+            expiry: Expiry::from_yymm(yymm).unwrap(),
+            account: number(account),
+            status,
+        }))
+    }
+
+    pub fn ask(&mut self, request: Request) -> Answer {
+        self.time_us += 10;
+        let command = Command {
+            time_us: self.time_us,
+            request,
+        };
+        self.engine.execute(&command, &mut self.log)
+    }
+
+    pub fn message(&mut self, line: &str) -> Outcome {
+        match self.ask(parse(line)) {
+            Answer::Message(outcome) => outcome,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    pub fn ledger(&self, name: &str) -> i64 {
+        self.engine
+            .account_by_number(&number(name))
+            .unwrap_or_else(|| panic!("account {name}"))
+            .ledger_minor
+    }
+
+    /// Executes the lines and holds each to what it says; then audits.
+    pub fn run(&mut self, lines: &str) {
+        for line in lines.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with("//") {
+                continue;
+            }
+            self.check(line);
+            audit(&self.engine).unwrap_or_else(|breach| panic!("{line}\n  audit: {breach}"));
+        }
+        assert_eq!(self.engine.counts().breaches, 0);
+    }
+
+    fn check(&mut self, line: &str) {
+        let (message, expected) = line.split_once("->").unwrap_or_else(|| panic!("{line}"));
+        let exceptions = self.engine.counts().exceptions;
+        let before = self.engine.last_seq();
+        let outcome = self.message(message);
+        let mut words = expected.split_whitespace();
+        let code: u8 = words.next().unwrap().parse().unwrap();
+        assert_eq!(outcome.code.number(), code, "{line}\n  {outcome:?}");
+        let approved = outcome.code.is_approved();
+        assert_eq!(outcome.approval().is_some(), approved, "{line}");
+        let mut named_exception = false;
+        let mut repeat = false;
+        let mut silent = code == 94 || code == 91;
+        for word in words {
+            match word.split_once('=') {
+                None if word == "repeat" => repeat = true,
+                None if word == "noevent" => silent = true,
+                Some(("de54", balances)) => {
+                    let told = outcome
+                        .balances
+                        .unwrap_or_else(|| panic!("{line}: no DE 54"));
+                    let told = format!("{}/{}", told.ledger_minor, told.available_minor);
+                    assert_eq!(told, balances, "{line}");
+                }
+                Some(("exception", kind)) => {
+                    named_exception = true;
+                    let newest = self.engine.exceptions().last().unwrap();
+                    assert_eq!(format!("{:?}", newest.kind), kind, "{line}");
+                }
+                Some(("sdate", date)) => {
+                    assert_eq!(outcome.settlement_date.to_string(), date, "{line}");
+                }
+                Some((account, balances)) => {
+                    let view = self
+                        .engine
+                        .account_by_number(&number(account))
+                        .unwrap_or_else(|| panic!("{line}: no account {account}"));
+                    let found = if balances.contains('/') {
+                        format!("{}/{}", view.ledger_minor, view.available_minor)
+                    } else {
+                        view.ledger_minor.to_string()
+                    };
+                    assert_eq!(found, balances, "{line}\n  account {account}");
+                }
+                None => panic!("{line}: {word}"),
+            }
+        }
+        assert_eq!(outcome.is_repeat, repeat, "{line}\n  {outcome:?}");
+        let added = self.engine.counts().exceptions - exceptions;
+        assert_eq!(added, u64::from(named_exception), "{line}: exceptions");
+        // A repeat has no effect; everything else is journaled.
+        let events = self.engine.last_seq() - before;
+        assert_eq!(events, u64::from(!(repeat || silent)), "{line}: events");
+        assert!(outcome.durable_at <= self.engine.last_seq(), "{line}");
+        if outcome.seq != 0 {
+            assert!(outcome.durable_at >= outcome.seq, "{line}");
+        }
+    }
+}
+
+fn amount(text: &str) -> Amount {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let currency = match text.get(digits.len()..).unwrap() {
+        "" | "KRW" => KRW,
+        "USD" => USD,
+        "EUR" => EUR,
+        "JPY" => JPY,
+        other => panic!("currency {other}"),
+    };
+    Amount {
+        minor: digits.parse().unwrap_or_else(|_| panic!("amount {text}")),
+        currency,
+    }
+}
+
+fn stan(word: &str) -> u64 {
+    word.strip_prefix('#')
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or_else(|| panic!("STAN {word}"))
+}
+
+/// DE 7 of a message: one per STAN unless a line says otherwise.
+fn transmitted(stan: u64) -> u32 {
+    (3 * 31 + 15) * 86_400 + stan as u32 + 1
+}
+
+pub fn locator(network: NetworkId, card: &str, stan: u64) -> u32 {
+    hash(&[u64::from(network.0), pan(card).0 as u64, stan]) as u32
+}
+
+struct Words<'a> {
+    pairs: Vec<(&'a str, &'a str)>,
+    flags: Vec<&'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn new(words: impl Iterator<Item = &'a str>) -> Self {
+        let (mut pairs, mut flags) = (vec![], vec![]);
+        for word in words {
+            match word.split_once('=') {
+                Some(pair) => pairs.push(pair),
+                None => flags.push(word),
+            }
+        }
+        Self { pairs, flags }
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.pairs.iter().find(|(k, _)| *k == key).map(|(_, v)| *v)
+    }
+
+    fn number(&self, key: &str) -> Option<u64> {
+        self.get(key).map(|v| v.parse().unwrap())
+    }
+}
+
+/// Reads a message from a line.
+pub fn parse(line: &str) -> Request {
+    let mut words = line.split_whitespace();
+    let what = words.next().unwrap();
+    if what == "reverse" {
+        return parse_reversal(words);
+    }
+    let (class, operation) = match what.strip_prefix("advice-") {
+        Some(operation) => (Class::FinancialAdvice, operation),
+        None => (Class::FinancialRequest, what),
+    };
+    let operation = match operation {
+        "purchase" => Operation::Purchase,
+        "cash" => Operation::Cash,
+        "cashback" => Operation::PurchaseWithCashback,
+        "refund" => Operation::Refund,
+        "inquiry" => Operation::InquiryAvailable,
+        "balance" => Operation::InquiryBalance,
+        "transfer" => Operation::Transfer,
+        other => panic!("{line}: {other}"),
+    };
+    let card = words.next().unwrap();
+    let amount = amount(words.next().unwrap());
+    let stan = stan(words.next().unwrap());
+    let words = Words::new(words);
+    let network = NetworkId(words.number("network").unwrap_or(1) as u16);
+    let identity = identity(class, network, card, stan, &words);
+    Request::Transaction(Transaction {
+        identity,
+        class,
+        network,
+        operation,
+        pan: (card != "-").then(|| pan(card)),
+        expiry: words
+            .number("expiry")
+            .map(|yymm| Expiry::from_yymm(yymm as u16).unwrap()),
+        from: words.get("from").map(number),
+        to: words.get("to").map(number),
+        amount,
+        billing: words.get("billing").map(self::amount),
+        cashback_minor: words.number("cashback").unwrap_or(0),
+        settlement: words.number("de15").map(|mmdd| MonthDay {
+            month: (mmdd / 100) as u8,
+            day: (mmdd % 100) as u8,
+        }),
+        refusal: words
+            .number("refusal")
+            .map(|code| gapless_engine::code::ResponseCode::from_number(code as u8).unwrap()),
+    })
+}
+
+fn identity(
+    class: Class,
+    network: NetworkId,
+    card: &str,
+    stan: u64,
+    words: &Words<'_>,
+) -> Identity {
+    let transmitted = words.number("de7").map_or_else(
+        || transmitted(stan),
+        |de7| if de7 == 0 { 0 } else { transmitted(de7) },
+    );
+    let rrn = words.number("rrn").unwrap_or(stan) as u16;
+    let acquirer = words.number("acquirer").unwrap_or(9) as u8;
+    let terminal = words.number("terminal").unwrap_or(1);
+    // 0400 and 0420 are of one class here, but two messages.
+    let message = u64::from(words.flags.contains(&"advice"));
+    Identity {
+        key: hash(&[
+            class as u64,
+            message,
+            u64::from(network.0),
+            pan(card).0 as u64,
+            u64::from(transmitted),
+            stan,
+            u64::from(acquirer),
+            u64::from(rrn),
+            terminal,
+        ]),
+        locator: locator(network, card, stan),
+        transmitted,
+        rrn,
+        acquirer,
+        forwarder: 0,
+    }
+}
+
+/// `reverse CARD #STAN of #ORIGINAL`; DE 90 as the original had it, unless
+/// `odate`, `orrn`, `oacquirer`, `oclass` say otherwise (0 = lost); the word
+/// `lost` for a lost STAN, `advice` for 0420; `amount` if DE 4 is sent.
+fn parse_reversal<'a>(mut words: impl Iterator<Item = &'a str>) -> Request {
+    let card = words.next().unwrap();
+    let own = stan(words.next().unwrap());
+    assert_eq!(words.next(), Some("of"));
+    let original = stan(words.next().unwrap());
+    let words = Words::new(words);
+    let network = NetworkId(words.number("network").unwrap_or(1) as u16);
+    Request::Reversal(Reversal {
+        identity: identity(Class::Reversal, network, card, own, &words),
+        network,
+        pan: (card != "-").then(|| pan(card)),
+        original: Original {
+            class: match words.number("oclass") {
+                None => None,
+                Some(200) => Some(Class::FinancialRequest),
+                Some(220) => Some(Class::FinancialAdvice),
+                Some(other) => panic!("class {other}"),
+            },
+            locator: (!words.flags.contains(&"lost")).then(|| locator(network, card, original)),
+            transmitted: match words.number("ode7") {
+                None => transmitted(original),
+                Some(0) => 0,
+                Some(other) => transmitted(other),
+            },
+            rrn: words.number("orrn").unwrap_or(original) as u16,
+            acquirer: words.number("oacquirer").unwrap_or(9) as u8,
+            forwarder: 0,
+        },
+        amount: words.get("amount").map(amount),
+        settlement: None,
+    })
+}
