@@ -1,0 +1,306 @@
+//! The engine's speed, memory and longest pause, against what issue 2 asks for.
+//!
+//! Plain measurements with thread CPU time: what counts here are the median of
+//! a few rounds, the longest single step and resident memory, and each must
+//! hold, so that this is a program with limits rather than a sampler. Every
+//! figure of time is printed beside a baseline of the same run, since machines
+//! differ: a random read-modify-write of two cache lines in a table of the same size.
+//!
+//! `cargo bench --bench engine`; with `GAPLESS_BENCH_ACCOUNTS=100000` on a small machine.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::float_arithmetic
+)]
+
+use gapless_engine::command::*;
+use gapless_engine::date::Date;
+use gapless_engine::ids::*;
+use gapless_engine::{Answer, Capacity, Engine, Event, Options};
+use std::hint::black_box;
+
+const KRW: Currency = Currency(410);
+const NETWORK: NetworkId = NetworkId(1);
+/// Purchases per measured round.
+const ROUND: u64 = 200_000;
+const ROUNDS: usize = 7;
+
+fn main() {
+    // `cargo test --benches` runs this too: then a short pass is enough.
+    let quick = !std::env::args().any(|arg| arg == "--bench");
+    let accounts = std::env::var("GAPLESS_BENCH_ACCOUNTS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(if quick { 20_000 } else { 1_000_000 });
+    let mut failed = false;
+    failed |= !memory_and_pause(accounts);
+    failed |= !speed(accounts, quick);
+    if failed && !quick {
+        eprintln!("engine: a figure is over its limit");
+        std::process::exit(1);
+    }
+}
+
+/// Microseconds of CPU time of this thread.
+fn cpu_us() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    now.tv_sec as f64 * 1e6 + now.tv_nsec as f64 / 1e3
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+/// A number that looks random, the same in every run.
+fn scatter(n: u64) -> u64 {
+    let mut x = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+fn pan(n: u64) -> PanHash {
+    PanHash(u128::from(scatter(n)) << 64 | u128::from(scatter(!n)))
+}
+
+fn number(n: u64) -> AccountNumber {
+    AccountNumber::new((1_000_000_000 + n).to_string().as_bytes()).unwrap()
+}
+
+fn purchase(n: u64, accounts: u64) -> Command {
+    let card = scatter(n ^ 0x5555) % accounts;
+    let key = scatter(n.wrapping_mul(3));
+    Command {
+        time_us: n,
+        request: Request::Transaction(Transaction {
+            identity: Identity {
+                key,
+                locator: (key >> 7) as u32,
+                transmitted: 32 * 86_400 + 1 + (n % 86_400) as u32,
+                rrn: n as u16,
+                acquirer: 9,
+                forwarder: 0,
+            },
+            class: Class::FinancialRequest,
+            network: NETWORK,
+            operation: Operation::Purchase,
+            pan: Some(pan(card)),
+            expiry: None,
+            from: None,
+            to: None,
+            amount: Amount {
+                minor: 1000,
+                currency: KRW,
+            },
+            billing: None,
+            cashback_minor: 0,
+            settlement: None,
+            refusal: None,
+        }),
+    }
+}
+
+/// The commands that open the bank.
+fn opening(accounts: u64) -> impl Iterator<Item = Request> {
+    let first = [
+        Request::Genesis(Genesis {
+            business_date: Date(20_500),
+            key_check: 1,
+        }),
+        Request::OpenInternal {
+            network: NETWORK,
+            currency: KRW,
+        },
+    ];
+    let account = |n| {
+        Request::PutAccount(PutAccount {
+            number: number(n),
+            currency: KRW,
+            balance_minor: 100_000_000,
+            overdraft_minor: 0,
+            status: AccountStatus::Active,
+        })
+    };
+    let card = |n| {
+        Request::PutCard(PutCard {
+            pan: pan(n),
+            bin: 941_000,
+            last4: (n % 10_000) as u16,
+            expiry: Expiry { year: 90, month: 12 },
+            account: number(n),
+            status: CardStatus::Active,
+        })
+    };
+    first
+        .into_iter()
+        .chain((0..accounts).map(account))
+        .chain((0..accounts).map(card))
+}
+
+fn options(accounts: u64, remembered: u64, indexed: bool) -> Options {
+    Options {
+        indexed,
+        capacity: Capacity {
+            accounts: accounts as u32 + 16,
+            cards: accounts as u32,
+            remembered: remembered as u32,
+        },
+    }
+}
+
+/// Executes, keeps the longest step, and lets a follower apply the same events.
+struct Pair {
+    live: Engine,
+    follower: Engine,
+    log: Vec<u8>,
+    longest_us: [f64; 2],
+}
+
+impl Pair {
+    fn execute(&mut self, command: &Command) -> Answer {
+        self.log.clear();
+        let start = cpu_us();
+        let answer = self.live.execute(command, &mut self.log);
+        let took = cpu_us() - start;
+        self.longest_us[0] = self.longest_us[0].max(took);
+        if let Ok((event, _)) = Event::decode(&self.log) {
+            let start = cpu_us();
+            self.follower.apply(&event);
+            let took = cpu_us() - start;
+            self.longest_us[1] = self.longest_us[1].max(took);
+        }
+        answer
+    }
+}
+
+/// From empty to full tables: bytes per account and per remembered transaction
+/// (live engine and follower together), and the longest step.
+fn memory_and_pause(accounts: u64) -> bool {
+    let transactions = accounts * 2;
+    let start = resident_bytes();
+    let mut pair = Pair {
+        live: Engine::new(options(accounts, transactions, true)),
+        follower: Engine::new(options(accounts, transactions, false)),
+        log: Vec::with_capacity(4096),
+        longest_us: [0.0; 2],
+    };
+    // The look-up table of transactions is laid out at once: counted with them.
+    let tables = resident_bytes();
+    for request in opening(accounts) {
+        pair.execute(&Command { time_us: 0, request });
+    }
+    let opened = resident_bytes();
+    for n in 0..transactions - 4 {
+        let answer = pair.execute(&purchase(n, accounts));
+        if let Answer::Message(outcome) = answer {
+            assert!(outcome.code.is_approved(), "{n}: {outcome:?}");
+        }
+    }
+    let full = resident_bytes();
+    assert_eq!(pair.live.state_hash(), pair.follower.state_hash());
+    // Of the tables laid out at the start: 8 bytes per account, card and transaction.
+    let own = 8 * (2 * accounts + transactions);
+    let laid_out = tables - start;
+    let share = |entries: u64| laid_out as f64 * (8 * entries) as f64 / own as f64;
+    let per_account = ((opened - tables) as f64 + share(2 * accounts)) / accounts as f64;
+    let per_transaction = ((full - opened) as f64 + share(transactions)) / transactions as f64;
+    println!("memory per account and card, two instances: {per_account:.1} bytes (limit 260)");
+    println!("memory per remembered transaction, two instances: {per_transaction:.1} bytes (limit 100)");
+    let [live, follower] = pair.longest_us;
+    println!("longest step from empty to full: {live:.1} us live, {follower:.1} us follower (limit 1000)");
+    // A small table is mostly the last chunk's slack.
+    let large = accounts >= 1_000_000;
+    (!large || (per_account <= 260.0 && per_transaction <= 100.0)) && live.max(follower) <= 1000.0
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
+/// Time per purchase and per replayed event, with 1 M accounts at random.
+fn speed(accounts: u64, quick: bool) -> bool {
+    let rounds = if quick { 1 } else { ROUNDS };
+    let transactions = ROUND * (rounds as u64 + 1);
+    let mut engine = Engine::new(options(accounts, transactions, true));
+    let mut log = Vec::new();
+    for request in opening(accounts) {
+        engine.execute(&Command { time_us: 0, request }, &mut log);
+    }
+    let opening_bytes = log.len();
+    let mut group = Vec::with_capacity(1 << 20);
+    let (mut execute, mut baseline) = (vec![], vec![]);
+    // Two cache lines of a table as large as the rows of accounts and cards.
+    let mut table = vec![1u64; accounts as usize * 16];
+    for round in 0..rounds as u64 {
+        let commands: Vec<Command> = (round * ROUND..(round + 1) * ROUND)
+            .map(|n| purchase(n, accounts))
+            .collect();
+        let start = cpu_us();
+        for command in &commands {
+            if group.len() > 1 << 19 {
+                group.clear();
+            }
+            let answer = engine.execute(black_box(command), &mut group);
+            if let Answer::Message(outcome) = answer {
+                assert!(outcome.code.is_approved());
+            }
+        }
+        execute.push((cpu_us() - start) / ROUND as f64);
+        let start = cpu_us();
+        let lines = accounts as usize * 2;
+        for n in round * ROUND..(round + 1) * ROUND {
+            let at = scatter(n) as usize;
+            for line in [at % lines, (at >> 24) % lines] {
+                table[line * 8] = table[line * 8].wrapping_mul(31).wrapping_add(n);
+            }
+        }
+        black_box(&table);
+        baseline.push((cpu_us() - start) / ROUND as f64);
+    }
+    let (execute, baseline) = (median(execute), median(baseline));
+    println!(
+        "decide + check + apply + encode, {accounts} accounts at random: {:.0} ns per approved purchase \
+         (limit 500); two cache lines read, changed, written: {:.0} ns; ratio {:.1}",
+        execute * 1e3,
+        baseline * 1e3,
+        execute / baseline
+    );
+
+    // Replay: the same commands, their events in one buffer, as recovery reads them.
+    let mut second = Engine::new(options(accounts, transactions, true));
+    let mut log = Vec::with_capacity(opening_bytes + ROUND as usize * rounds * 110);
+    for request in opening(accounts) {
+        second.execute(&Command { time_us: 0, request }, &mut log);
+    }
+    let opened = log.len();
+    let events = ROUND * rounds as u64;
+    for n in 0..events {
+        second.execute(&purchase(n, accounts), &mut log);
+    }
+    println!("{:.1} bytes per purchase in the journal", (log.len() - opened) as f64 / events as f64);
+    let mut ok = execute <= 0.5;
+    for (who, indexed) in [("recovery (with look-up tables)", true), ("follower", false)] {
+        let mut replayed = Engine::new(options(accounts, transactions, indexed));
+        let mut rest = &log[..];
+        let start = cpu_us();
+        let mut at_opening = start;
+        while !rest.is_empty() {
+            if log.len() - rest.len() == opened {
+                at_opening = cpu_us();
+            }
+            let (event, tail) = Event::decode(rest).unwrap();
+            replayed.apply(&event);
+            rest = tail;
+        }
+        let per_second = events as f64 / (cpu_us() - at_opening);
+        println!("replay, {who}: {per_second:.2} M events/s (limit 1)");
+        assert_eq!(replayed.state_hash(), second.state_hash());
+        ok &= per_second >= 1.0;
+    }
+    ok
+}
