@@ -2,7 +2,6 @@
 //!
 //! `gapless serve`, the tests and the demo all come through [`run`].
 
-mod decider;
 mod first_steps;
 mod metered;
 mod recover;

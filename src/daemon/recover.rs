@@ -22,8 +22,6 @@ pub(super) struct Recovered {
     pub head: u64,
     pub live: Engine,
     pub follower: Replica,
-    /// Whether the journal was just created.
-    pub fresh: bool,
 }
 
 /// Opens the journal (which locks the data directory) and loads the state.
@@ -59,7 +57,6 @@ pub(super) fn recover(config: &Config, data_dir: &Path) -> Result<Recovered, Run
         store,
         head: recovered.head,
         uuid: recovered.uuid,
-        fresh: recovered.fresh,
         journal: recovered.journal,
         live: loaded.live,
         follower: loaded.follower,
