@@ -215,3 +215,6 @@ impl Site {
         found.map(|network| network.name.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -403,3 +403,94 @@ impl Answered {
         self.telemetry.counter(&names::REQUESTS, &labels)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_metric_is_rendered_with_its_help_and_buckets() {
+        let telemetry = Telemetry::new();
+        let link = telemetry.link("pos");
+        link.answered(200, 0);
+        link.answered(200, 0);
+        link.answered(200, 51);
+        link.answered(9999, 255);
+        link.refused(Refusal::NoSpace);
+        link.kept_back(KeptBack::Late);
+        link.frame_refused(FrameFault::Length);
+        link.connection_ended(ConnectionEnd::SlowReader);
+        link.answer_seconds.record(0.000_3);
+        link.in_flight.set(3);
+        link.connections.set(1);
+        let journal = telemetry.journal();
+        journal.group_events.record(3);
+        journal.group_bytes.record(300);
+        journal.sync_seconds.record(0.000_2);
+        let daemon = telemetry.daemon();
+        daemon.ready.set(1);
+        telemetry.upkeep();
+        let text = telemetry.render();
+        for line in [
+            r#"gapless_requests_total{link="pos",mti="0200",code="00"} 2"#,
+            r#"gapless_requests_total{link="pos",mti="0200",code="51"} 1"#,
+            r#"gapless_requests_total{link="pos",mti="other",code="99"} 1"#,
+            r#"gapless_refused_total{link="pos",reason="no_space"} 1"#,
+            r#"gapless_refused_total{link="pos",reason="busy"} 0"#,
+            r#"gapless_answers_kept_back_total{link="pos",reason="late"} 1"#,
+            r#"gapless_frames_refused_total{link="pos",fault="length"} 1"#,
+            r#"gapless_connections_ended_total{link="pos",how="slow_reader"} 1"#,
+            r#"gapless_in_flight{link="pos"} 3"#,
+            r#"gapless_answer_seconds_bucket{link="pos",le="0.0002"} 0"#,
+            r#"gapless_answer_seconds_bucket{link="pos",le="0.0005"} 1"#,
+            r#"gapless_journal_group_events_bucket{le="2"} 0"#,
+            r#"gapless_journal_group_events_bucket{le="4"} 1"#,
+            "gapless_ready 1",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line}\nin\n{text}"
+            );
+        }
+        for metric in names::ALL {
+            let help = format!("# HELP {} {}", metric.name, metric.help);
+            assert!(text.contains(&help), "{help}\nin\n{text}");
+            if let Kind::Histogram(bounds) = metric.kind {
+                assert!(
+                    bounds.windows(2).all(|pair| pair[0] < pair[1]),
+                    "{metric:?}"
+                );
+                let buckets = format!("{}_bucket", metric.name);
+                assert!(text.contains(&buckets), "{buckets}\nin\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_daemons_do_not_share_figures() {
+        let (a, b) = (Telemetry::new(), Telemetry::new());
+        a.link("pos").answered(800, 0);
+        b.link("pos").answered(800, 0);
+        b.link("pos").answered(800, 0);
+        assert!(a.render().contains(r#"mti="0800",code="00"} 1"#));
+        assert!(b.render().contains(r#"mti="0800",code="00"} 2"#));
+    }
+
+    #[test]
+    fn names_stand_once_and_follow_the_custom() {
+        let names: BTreeSet<&str> = names::ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), names::ALL.len());
+        for metric in names::ALL {
+            assert!(metric.name.starts_with("gapless_"), "{metric:?}");
+            let counts = metric.name.ends_with("_total");
+            assert_eq!(counts, metric.kind == Kind::Counter, "{metric:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_filter_is_told() {
+        let error = super::super::init_logs("a=b=c", false).unwrap_err();
+        assert_eq!(error.to_string(), "\"a=b=c\" is no log level or filter");
+    }
+}
