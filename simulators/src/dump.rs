@@ -1,6 +1,6 @@
 //! Messages for people: one line for each element, with name and meaning.
 //!
-//! Masking fails closed (PCI DSS 3.4.1): see [`masked`](crate::message::masked).
+//! Masking fails closed (PCI DSS 3.4.1): see [`masked`].
 
 use std::fmt::Write as _;
 

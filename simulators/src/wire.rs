@@ -4,7 +4,7 @@
 //! this is the one module that knows them:
 //! - It reads one specification, from the file that the environment names, when
 //!   it is first asked for it, and prints two lines to standard output. The file
-//!   is made here from [`ELEMENTS`](crate::fields::ELEMENTS).
+//!   is made here from [`ELEMENTS`].
 //! - It panics on a length that is not a number, on text that is not UTF-8, and
 //!   accepts trailing bytes. So a frame is walked and checked here before the
 //!   crate sees it, and a panic is caught besides.
