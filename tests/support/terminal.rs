@@ -337,9 +337,9 @@ impl Terminal {
 }
 
 impl Entry {
-    /// Whether its effect stands in the books.
+    /// Whether its effect stands in the books: approved, and no reversal acknowledged.
     pub fn has_effect(&self) -> bool {
-        self.reversed == Reversed::No && self.is_approved()
+        self.reversed != Reversed::Done && self.is_approved()
     }
 
     /// Whether it was answered 00.
@@ -380,8 +380,9 @@ impl Entry {
         }
         let may_be_overtaken = self.reversed != Reversed::No;
         let fits = match (self.kind, found.code.as_str()) {
-            (Kind::UnknownCard, code) => code == "14",
             (Kind::Reversal(_), code) => code == "00",
+            (Kind::UnknownCard, "00") => false,
+            (Kind::UnknownCard, "14") => true,
             // The reversal was there first and has been acknowledged.
             (kind, "00") if reversed_then == Reversed::Done => kind == Kind::Advice,
             (_, "00") => true,
