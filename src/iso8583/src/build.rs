@@ -1,13 +1,13 @@
 //! Writing messages.
 
 use crate::dialect::{BitmapForm, Dialect, MtiForm};
-use crate::ebcdic;
 use crate::error::{BuildError, BuildReason};
 use crate::field_set::FieldSet;
 use crate::message::{Message, Side};
 use crate::mti::Mti;
 use crate::rule::{Class, Code, Pad, Prefix, Rule};
 use crate::{LAST_FIELD, MAX_MESSAGE_BYTES};
+use crate::{classes, ebcdic};
 
 impl Dialect {
     /// Begins a message at the end of a buffer. Fields follow in ascending
@@ -68,10 +68,66 @@ impl Builder<'_, '_> {
                 return self.fail(field, BuildReason::OtherDialect);
             }
             if self.admit(field) {
-                self.out.extend_from_slice(from.wire(span));
+                let (rest, bytes) = from.wire(span);
+                put_start(rest, bytes, self.out);
             }
         }
         self
+    }
+
+    /// Adds, as [`echo`](Builder::echo) does, every field of the set that the
+    /// other message has, that comes after the last one written, and that
+    /// comes before `end`. Neighbours are copied together.
+    ///
+    /// So one constant set of what a response returns can be laid around what
+    /// is new in it: `echo_until(&request, &ECHO, 38)`, `text(38, …)`,
+    /// `echo_rest(&request, &ECHO)`.
+    pub fn echo_until(&mut self, from: &Message<'_>, fields: &FieldSet, end: u8) -> &mut Self {
+        if from.dialect() != self.dialect.wire_format {
+            return self.fail(end, BuildReason::OtherDialect);
+        }
+        let ([a, b, c], [x, y, z]) = (fields.words(), from.present().words());
+        self.echo_word(from, 0, a & x, x, end);
+        if b & y | c & z != 0 {
+            self.echo_word(from, 64, b & y, y, end);
+            self.echo_word(from, 128, c & z, z, end);
+        }
+        self
+    }
+
+    /// Adds every field of the set that the other message has and that comes
+    /// after the last one written; see [`echo_until`](Builder::echo_until).
+    pub fn echo_rest(&mut self, from: &Message<'_>, fields: &FieldSet) -> &mut Self {
+        self.echo_until(from, fields, LAST_FIELD + 1)
+    }
+
+    /// Echoes fields of one bitmap, in as few copies as they stand together.
+    #[inline(always)]
+    fn echo_word(&mut self, from: &Message<'_>, base: u8, both: u64, present: u64, end: u8) {
+        let after = u64::MAX.unbounded_shr(u32::from(self.last.saturating_sub(base)));
+        let before = u64::MAX.unbounded_shr(u32::from(end.saturating_sub(base + 1)));
+        let mut wanted = both & after & !before;
+        if wanted == 0 || self.error.is_some() {
+            return;
+        }
+        let others = present & !wanted;
+        self.make_room(base / 64 + 1);
+        self.fields.insert_word(base, wanted);
+        self.last = base + 64 - wanted.trailing_zeros() as u8;
+        while wanted != 0 {
+            let first = wanted.leading_zeros();
+            let next_other = others & u64::MAX >> first;
+            let run = wanted & !u64::MAX.unbounded_shr(next_other.leading_zeros());
+            wanted &= !run;
+            let last = 63 - run.trailing_zeros();
+            let first = from.span(base + first as u8 + 1);
+            let last = from.span(base + last as u8 + 1);
+            if let (Some(first), Some(last)) = (first, last) {
+                let (rest, _) = from.wire(first);
+                let bytes = last.start() + last.bytes() + first.prefix() - first.start();
+                put_start(rest, bytes, self.out);
+            }
+        }
     }
 
     /// Adds a field from ASCII digits or characters, converted to the field's
@@ -79,10 +135,20 @@ impl Builder<'_, '_> {
     /// its separator.
     pub fn text(&mut self, field: u8, text: &[u8]) -> &mut Self {
         let rule = self.dialect.rule(field);
-        match check_text(&rule, text) {
+        if rule.prefix == Prefix::Fixed
+            && rule.code() == Code::Ascii
+            && text.len() == usize::from(rule.max)
+            && classes::quick(rule.quick, text)
+        {
+            if self.admit(field) {
+                self.out.extend_from_slice(text);
+            }
+            return self;
+        }
+        match check_text(rule, text) {
             Ok(fill) => {
                 if self.admit(field) {
-                    put_text(&rule, fill, text, self.out);
+                    put_text(rule, fill, text, self.out);
                 }
                 self
             }
@@ -104,15 +170,15 @@ impl Builder<'_, '_> {
         let mut digits = [0; 20];
         let digits = decimal(magnitude, &mut digits);
         if !matches!(
-            rule.code,
+            rule.code(),
             Code::SignedAscii | Code::SignedEbcdic | Code::SignedPacked
         ) {
-            return self.fail(field, kind_or_undefined(&rule));
+            return self.fail(field, kind_or_undefined(rule));
         }
-        match check_length(&rule, digits.len(), true) {
+        match check_length(rule, digits.len(), true) {
             Ok(fill) => {
                 if self.admit(field) {
-                    put_signed(&rule, fill, side.letter(), digits, self.out);
+                    put_signed(rule, fill, side.letter(), digits, self.out);
                 }
                 self
             }
@@ -123,14 +189,14 @@ impl Builder<'_, '_> {
     /// Adds a binary field from its bytes.
     pub fn bytes(&mut self, field: u8, bytes: &[u8]) -> &mut Self {
         let rule = self.dialect.rule(field);
-        if !matches!(rule.code, Code::Bytes | Code::Hex | Code::HexEbcdic) {
-            return self.fail(field, kind_or_undefined(&rule));
+        if !matches!(rule.code(), Code::Bytes | Code::Hex | Code::HexEbcdic) {
+            return self.fail(field, kind_or_undefined(rule));
         }
-        match check_length(&rule, bytes.len(), false) {
+        match check_length(rule, bytes.len(), false) {
             Ok(_) => {
                 if self.admit(field) {
-                    put_length(&rule, bytes.len(), self.out);
-                    put_bytes(rule.code, bytes, self.out);
+                    put_length(rule, bytes.len(), self.out);
+                    put_bytes(rule.code(), bytes, self.out);
                 }
                 self
             }
@@ -187,17 +253,17 @@ impl Builder<'_, '_> {
             self.fail(field, BuildReason::Order);
             return false;
         }
-        let bitmaps = match field {
-            0..=64 => 1,
-            65..=128 => 2,
-            _ => 3,
-        };
-        if bitmaps > self.bitmap_count {
-            self.widen(bitmaps);
-        }
+        self.make_room((field - 1) / 64 + 1);
         self.last = field;
         self.fields.insert(field);
         true
+    }
+
+    #[inline(always)]
+    fn make_room(&mut self, bitmaps: u8) {
+        if bitmaps > self.bitmap_count {
+            self.widen(bitmaps);
+        }
     }
 
     /// Moves the fields written so far to make room for more bitmaps.
@@ -235,7 +301,7 @@ impl Drop for Builder<'_, '_> {
 }
 
 fn kind_or_undefined(rule: &Rule) -> BuildReason {
-    match rule.code {
+    match rule.code() {
         Code::Undefined => BuildReason::Undefined,
         _ => BuildReason::Kind,
     }
@@ -262,7 +328,7 @@ fn check_length(rule: &Rule, units: usize, may_pad: bool) -> Result<usize, Build
 /// Checks a text for its field; how many pad units it needs.
 fn check_text(rule: &Rule, text: &[u8]) -> Result<usize, BuildReason> {
     let class = rule.class;
-    let text = match rule.code {
+    let text = match rule.code() {
         Code::Undefined => return Err(BuildReason::Undefined),
         Code::Bytes | Code::Hex | Code::HexEbcdic => return Err(BuildReason::Kind),
         Code::SignedAscii | Code::SignedEbcdic | Code::SignedPacked => match text.split_first() {
@@ -271,21 +337,21 @@ fn check_text(rule: &Rule, text: &[u8]) -> Result<usize, BuildReason> {
         },
         _ => text,
     };
-    if !text.iter().all(|&byte| class.holds(byte)) {
+    if !classes::ascii(class, text) {
         return Err(BuildReason::Class(class));
     }
     check_length(rule, text.len(), true)
 }
 
 fn put_text(rule: &Rule, fill: usize, text: &[u8], out: &mut Vec<u8>) {
-    match (rule.code, text.split_first()) {
+    match (rule.code(), text.split_first()) {
         (Code::SignedAscii | Code::SignedEbcdic | Code::SignedPacked, Some((&sign, digits))) => {
             return put_signed(rule, fill, sign, digits, out);
         }
         _ => put_length(rule, text.len() + fill, out),
     }
     let begin = out.len();
-    match rule.code {
+    match rule.code() {
         Code::PackedLeft => put_packed(text, fill, true, 0, out),
         Code::PackedRight => {
             let pad = if rule.pad == Pad::RightF { 15 } else { 0 };
@@ -306,7 +372,7 @@ fn put_text(rule: &Rule, fill: usize, text: &[u8], out: &mut Vec<u8>) {
             }
         }
     }
-    if rule.code == Code::Ebcdic {
+    if rule.code() == Code::Ebcdic {
         to_ebcdic(out, begin);
     }
 }
@@ -315,13 +381,13 @@ fn put_signed(rule: &Rule, fill: usize, sign: u8, digits: &[u8], out: &mut Vec<u
     put_length(rule, digits.len() + fill, out);
     let begin = out.len();
     out.push(sign);
-    if rule.code == Code::SignedPacked {
+    if rule.code() == Code::SignedPacked {
         put_packed(digits, fill, true, 0, out);
         return;
     }
     out.resize(out.len() + fill, b'0');
     out.extend_from_slice(digits);
-    if rule.code == Code::SignedEbcdic {
+    if rule.code() == Code::SignedEbcdic {
         to_ebcdic(out, begin);
     }
 }
@@ -381,11 +447,27 @@ fn put_hex_words(words: &[u64], room: &mut [u8], digit: impl Fn(u8) -> u8) {
     }
 }
 
+/// Appends the first `bytes` of `rest`. A short value goes as one copy of a
+/// length that the compiler knows, of which what is too much is taken back.
+#[inline(always)]
+fn put_start(rest: &[u8], bytes: usize, out: &mut Vec<u8>) {
+    let end = out.len() + bytes;
+    if let (true, Some(chunk)) = (bytes <= 16, rest.first_chunk::<16>()) {
+        out.extend_from_slice(chunk);
+        out.truncate(end);
+    } else if let (true, Some(chunk)) = (bytes <= 64, rest.first_chunk::<64>()) {
+        out.extend_from_slice(chunk);
+        out.truncate(end);
+    } else {
+        out.extend_from_slice(rest.get(..bytes).unwrap_or(rest));
+    }
+}
+
 /// Writes a length prefix for so many units.
 #[inline(always)]
 fn put_length(rule: &Rule, units: usize, out: &mut Vec<u8>) {
     let length = if rule.counts_bytes {
-        Rule::wire_bytes(rule.code, units)
+        Rule::wire_bytes(rule.code(), units)
     } else {
         units
     };

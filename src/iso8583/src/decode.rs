@@ -5,9 +5,10 @@ use crate::dialect::{BitmapForm, Dialect, MtiForm};
 use crate::ebcdic;
 use crate::error::{DecodeError, DecodeFailure, Expected};
 use crate::field_set::FieldSet;
-use crate::message::{Message, Span, hex_value};
+use crate::message::{Message, hex_value};
 use crate::mti::Mti;
-use crate::rule::{Class, Code, Pad, Prefix, Rule};
+use crate::rule::{Class, Code, Pad, Prefix, Quick, Rule};
+use crate::span::Span;
 use crate::{LAST_FIELD, MAX_MESSAGE_BYTES};
 
 impl Dialect {
@@ -20,7 +21,7 @@ impl Dialect {
     /// # Errors
     /// The first fault, with field, offset and what was expected, and every
     /// field before it.
-    #[inline]
+    #[inline(always)]
     pub fn decode<'a>(&self, frame: &'a [u8]) -> Result<Message<'a>, DecodeFailure<'a>> {
         let mut message = Message::new(frame, self.wire_format, Mti::UNKNOWN);
         match read(self, frame, &mut message) {
@@ -32,10 +33,8 @@ impl Dialect {
 
 #[cold]
 fn fail(error: DecodeError, partial: Message<'_>) -> DecodeFailure<'_> {
-    DecodeFailure {
-        error,
-        partial: Box::new(partial),
-    }
+    let partial = Box::new(partial);
+    DecodeFailure { error, partial }
 }
 
 /// A fault at an offset, before it is known to which field it belongs.
@@ -44,19 +43,23 @@ struct Fault {
     expected: Expected,
 }
 
-#[inline(always)]
+impl Fault {
+    fn in_field(self, field: u8) -> DecodeError {
+        DecodeError {
+            field,
+            offset: self.offset,
+            expected: self.expected,
+        }
+    }
+}
+
+#[inline(never)]
 fn read<'a>(
     dialect: &Dialect,
     frame: &'a [u8],
     message: &mut Message<'a>,
 ) -> Result<(), DecodeError> {
-    let in_field = |field: u8| {
-        move |fault: Fault| DecodeError {
-            field,
-            offset: fault.offset,
-            expected: fault.expected,
-        }
-    };
+    let in_field = |field: u8| move |fault: Fault| fault.in_field(field);
     if frame.len() > MAX_MESSAGE_BYTES {
         return Err(in_field(0)(Fault {
             offset: MAX_MESSAGE_BYTES,
@@ -69,7 +72,6 @@ fn read<'a>(
     let mut words = [0; 3];
     let [first, second, third] = &mut words;
     *first = read_bitmap(dialect.bitmap_form, frame, &mut at).map_err(in_field(1))?;
-    let mut last = 1;
     if *first >> 63 == 1 {
         *second = read_bitmap(dialect.bitmap_form, frame, &mut at).map_err(in_field(1))?;
         *first &= u64::MAX >> 1;
@@ -78,20 +80,174 @@ fn read<'a>(
             *second &= u64::MAX >> 1;
         }
     }
-    for field in FieldSet::from_words(words).iter() {
-        let span = read_field(dialect.rule(field), frame, &mut at).map_err(in_field(field))?;
-        message.push(field, span);
+    let fields = FieldSet::from_words(words);
+    if quick_fields(dialect, frame, fields, at, message) {
+        return Ok(());
+    }
+    message.clear();
+    full_fields(dialect, frame, fields, at, message)
+}
+
+/// Reads all fields, checking neighbours of one class together. `false` says
+/// no more than that something is wrong somewhere.
+#[inline(always)]
+fn quick_fields<'a>(
+    dialect: &Dialect,
+    frame: &'a [u8],
+    fields: FieldSet,
+    at: usize,
+    message: &mut Message<'a>,
+) -> bool {
+    let [first, second, third] = fields.words();
+    let mut walk = Walk {
+        dialect,
+        frame,
+        at,
+        run: at,
+        kind: Quick::None,
+        count: 0,
+    };
+    if !walk.word(0, first, message) {
+        return false;
+    }
+    if second | third != 0 && !walk.upper_words(second, third, message) {
+        return false;
+    }
+    message.close(fields);
+    walk.at == frame.len() && quick_run(walk.kind, frame, walk.run, walk.at)
+}
+
+/// A walk over fields that are checked in runs.
+struct Walk<'d, 'a> {
+    dialect: &'d Dialect,
+    frame: &'a [u8],
+    /// Where the next field begins.
+    at: usize,
+    /// Fields from here on are of class `kind`, and still to be checked.
+    run: usize,
+    kind: Quick,
+    /// Fields so far.
+    count: u8,
+}
+
+impl<'a> Walk<'_, 'a> {
+    /// Reads the fields of one bitmap, of which `base` fields come before.
+    #[inline(always)]
+    fn word(&mut self, base: u8, word: u64, message: &mut Message<'a>) -> bool {
+        // Lowest bit first is cheaper to walk than highest bit first.
+        let mut rest = word.reverse_bits();
+        while rest != 0 {
+            let field = base + rest.trailing_zeros() as u8 + 1;
+            rest &= rest - 1;
+            let rule = self.dialect.rule(field);
+            if rule.quick != self.kind {
+                if !quick_run(self.kind, self.frame, self.run, self.at) {
+                    return false;
+                }
+                self.kind = rule.quick;
+                self.run = self.at;
+            }
+            let span = if self.kind == Quick::None {
+                let Ok(span) = full_field(rule, self.frame, self.at) else {
+                    return false;
+                };
+                self.run = span.start() + span.bytes();
+                span
+            } else if rule.prefix == Prefix::Fixed {
+                rule.span.at(self.at)
+            } else {
+                let Some(span) = quick_variable(rule, self.frame, self.at) else {
+                    return false;
+                };
+                span
+            };
+            // An offset beyond the frame is noticed when its run is checked.
+            self.at = self.at + span.prefix() + span.bytes();
+            self.count = message.push(self.count, field, span);
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn upper_words(&mut self, second: u64, third: u64, message: &mut Message<'a>) -> bool {
+        self.word(64, second, message) && self.word(128, third, message)
+    }
+}
+
+/// Kept out of the loop over fields, which needs the registers.
+#[inline(never)]
+fn quick_run(kind: Quick, frame: &[u8], from: usize, to: usize) -> bool {
+    frame
+        .get(from..to)
+        .is_some_and(|run| classes::quick(kind, run))
+}
+
+/// A field with two or three digits of length, in the character set of its
+/// value. The digits are checked here, since not every class is as strict.
+#[inline(always)]
+fn quick_variable(rule: &Rule, frame: &[u8], at: usize) -> Option<Span> {
+    let rest = frame.get(at..)?;
+    let zero = match rule.prefix {
+        Prefix::Ebcdic(_) => 0xf0,
+        _ => b'0',
+    };
+    let (length, prefix) = match (rule.span.prefix(), rest) {
+        (2, [tens, ones, ..]) => {
+            let (tens, ones) = (tens.wrapping_sub(zero), ones.wrapping_sub(zero));
+            if tens > 9 || ones > 9 {
+                return None;
+            }
+            (usize::from(tens) * 10 + usize::from(ones), 2)
+        }
+        (3, [hundreds, tens, ones, ..]) => {
+            let [hundreds, tens, ones] = [*hundreds, *tens, *ones].map(|b| b.wrapping_sub(zero));
+            if hundreds > 9 || tens > 9 || ones > 9 {
+                return None;
+            }
+            let length = usize::from(hundreds) * 100 + usize::from(tens) * 10;
+            (length + usize::from(ones), 3)
+        }
+        _ => return None,
+    };
+    (length <= rule.span.bytes()).then(|| rule.span.of(length).at(at + prefix))
+}
+
+/// Reads all fields one by one, up to the first fault.
+#[cold]
+#[inline(never)]
+fn full_fields<'a>(
+    dialect: &Dialect,
+    frame: &'a [u8],
+    fields: FieldSet,
+    mut at: usize,
+    message: &mut Message<'a>,
+) -> Result<(), DecodeError> {
+    let mut last = 1;
+    let mut count = 0;
+    for field in fields.iter() {
+        match full_field(dialect.rule(field), frame, at) {
+            Ok(span) => {
+                at = span.start() + span.bytes();
+                count = message.push(count, field, span);
+            }
+            Err(fault) => {
+                message.close(fields.below(field));
+                return Err(fault.in_field(field));
+            }
+        }
         last = field;
     }
-    if at != frame.len() {
-        return Err(in_field(last)(Fault {
-            offset: at,
-            expected: Expected::End {
-                trailing: frame.len() - at,
-            },
-        }));
+    message.close(fields);
+    if at == frame.len() {
+        return Ok(());
     }
-    Ok(())
+    let fault = Fault {
+        offset: at,
+        expected: Expected::End {
+            trailing: frame.len() - at,
+        },
+    };
+    Err(fault.in_field(last))
 }
 
 /// Takes so many bytes at the offset and moves it on.
@@ -167,37 +323,14 @@ fn hex_word(offset: usize, digits: [u8; 16]) -> Result<u64, Fault> {
     Ok(word)
 }
 
-#[inline(always)]
-fn read_field(rule: Rule, frame: &[u8], at: &mut usize) -> Result<Span, Fault> {
-    let begin = *at;
-    let (units, bytes) = match rule.prefix {
-        Prefix::Fixed => {
-            let units = usize::from(rule.max);
-            (units, Rule::wire_bytes(rule.code, units))
-        }
-        _ => read_length(&rule, frame, at)?,
-    };
-    let start = *at;
-    let value = take(frame, at, bytes)?;
-    let padded = match rule.code {
-        Code::Ascii => {
-            if !classes::ascii(rule.class, value) {
-                return Err(bad_ascii(&rule, start, value));
-            }
-            false
-        }
-        Code::Bytes => false,
-        Code::Undefined => return Err(undefined(begin)),
-        _ => check_other(&rule, start, value, units)?,
-    };
-    // No offset can be above MAX_MESSAGE_BYTES here, so none is cut short.
-    Ok(Span {
-        start: start as u16,
-        bytes: bytes as u16,
-        code: rule.code,
-        prefix: (start - begin) as u8,
-        padded,
-    })
+/// Reads a field of any kind.
+#[inline(never)]
+fn full_field(rule: &Rule, frame: &[u8], mut at: usize) -> Result<Span, Fault> {
+    let (units, bytes) = read_length(rule, frame, &mut at)?;
+    let value = frame.get(at..).and_then(|rest| rest.get(..bytes));
+    let value = value.ok_or_else(|| short(frame, at, bytes))?;
+    let padded = check(rule, at, value, units)?;
+    Ok(rule.span.of(bytes).at(at).with_pad(padded))
 }
 
 #[cold]
@@ -213,7 +346,7 @@ fn undefined(offset: usize) -> Fault {
 fn read_length(rule: &Rule, frame: &[u8], at: &mut usize) -> Result<(usize, usize), Fault> {
     let offset = *at;
     let length = match rule.prefix {
-        Prefix::Fixed => usize::from(rule.max),
+        Prefix::Fixed => return Ok((usize::from(rule.max), rule.span.bytes())),
         Prefix::Ascii(2) => {
             let [tens, ones] = take_array(frame, at)?;
             let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
@@ -246,7 +379,7 @@ fn read_length(rule: &Rule, frame: &[u8], at: &mut usize) -> Result<(usize, usiz
     if length > max {
         return Err(too_long(offset, max, length));
     }
-    Ok((length, Rule::wire_bytes(rule.code, length)))
+    Ok((length, Rule::wire_bytes(rule.code(), length)))
 }
 
 #[inline(always)]
@@ -287,11 +420,11 @@ fn length_in_bytes(
     offset: usize,
     bytes: usize,
 ) -> Result<(usize, usize), Fault> {
-    let max = Rule::wire_bytes(rule.code, usize::from(rule.max));
+    let max = Rule::wire_bytes(rule.code(), usize::from(rule.max));
     if bytes > max {
         return Err(too_long(offset, max, bytes));
     }
-    let units = match rule.code {
+    let units = match rule.code() {
         Code::Hex | Code::HexEbcdic => {
             if bytes % 2 == 1 {
                 return Err(Fault {
@@ -318,10 +451,11 @@ fn length_in_bytes(
     Ok((units, bytes))
 }
 
-/// Checks a value that is neither ASCII nor plain bytes; whether it has a pad
-/// nibble.
-fn check_other(rule: &Rule, start: usize, value: &[u8], units: usize) -> Result<bool, Fault> {
-    match rule.code {
+/// Checks a value in full; whether it has a pad nibble.
+fn check(rule: &Rule, start: usize, value: &[u8], units: usize) -> Result<bool, Fault> {
+    match rule.code() {
+        Code::Ascii if classes::ascii(rule.class, value) => Ok(false),
+        Code::Ascii => Err(bad_ascii(rule, start, value)),
         Code::Ebcdic => check_ebcdic(rule.class, start, value).map(|()| false),
         Code::PackedLeft | Code::PackedRight => check_packed(rule, start, value, units),
         Code::Hex => check_hex(start, value, |byte| byte).map(|()| false),
@@ -329,7 +463,8 @@ fn check_other(rule: &Rule, start: usize, value: &[u8], units: usize) -> Result<
         Code::SignedAscii | Code::SignedEbcdic | Code::SignedPacked => {
             check_signed(rule, start, value, units)
         }
-        Code::Ascii | Code::Bytes | Code::Undefined => Ok(false),
+        Code::Bytes => Ok(false),
+        Code::Undefined => Err(undefined(start)),
     }
 }
 
@@ -358,8 +493,8 @@ fn check_packed(rule: &Rule, start: usize, value: &[u8], units: usize) -> Result
     }
     let last = value.len().saturating_sub(1);
     for (place, &byte) in value.iter().enumerate() {
-        let pad_high = padded && rule.code != Code::PackedRight && place == 0;
-        let pad_low = padded && rule.code == Code::PackedRight && place == last;
+        let pad_high = padded && rule.code() != Code::PackedRight && place == 0;
+        let pad_low = padded && rule.code() == Code::PackedRight && place == last;
         for (nibble, is_pad) in [(byte >> 4, pad_high), (byte & 15, pad_low)] {
             let expected = match (is_pad, class) {
                 (true, _) if nibble == 0 || (nibble == 15 && rule.pad == Pad::RightF) => continue,
@@ -395,7 +530,7 @@ fn check_signed(rule: &Rule, start: usize, value: &[u8], units: usize) -> Result
         Some((&sign, digits)) => (sign, digits),
         None => (0, value),
     };
-    let sign = if rule.code == Code::SignedEbcdic {
+    let sign = if rule.code() == Code::SignedEbcdic {
         ebcdic::to_ascii(sign)
     } else {
         sign
@@ -406,7 +541,7 @@ fn check_signed(rule: &Rule, start: usize, value: &[u8], units: usize) -> Result
             expected: Expected::Sign,
         });
     }
-    match rule.code {
+    match rule.code() {
         Code::SignedPacked => check_packed(rule, start + 1, digits, units),
         Code::SignedEbcdic => check_ebcdic(Class::N, start + 1, digits).map(|()| false),
         _ if classes::digits(digits) => Ok(false),

@@ -42,7 +42,7 @@ pub struct Dialect {
     pub(crate) bitmap_form: BitmapForm,
     pub(crate) tertiary_bitmap: bool,
     /// Tells dialects apart by what their messages look like, not by name.
-    pub(crate) wire_format: u64,
+    pub(crate) wire_format: u32,
     /// By field number; as long as a `u8` reaches, so that no access can miss.
     rules: [Rule; 256],
     /// By field number.
@@ -147,7 +147,7 @@ impl Dialect {
 
     /// Whether the dialect defines the field.
     pub fn defines(&self, field: u8) -> bool {
-        self.rule(field).code != crate::rule::Code::Undefined
+        self.rule(field).code() != crate::rule::Code::Undefined
     }
 
     fn label(&self, field: u8) -> Option<&Label> {
@@ -155,11 +155,10 @@ impl Dialect {
     }
 
     #[inline(always)]
-    pub(crate) fn rule(&self, field: u8) -> Rule {
-        match self.rules.get(usize::from(field)) {
-            Some(rule) => *rule,
-            None => Rule::UNDEFINED,
-        }
+    pub(crate) fn rule(&self, field: u8) -> &Rule {
+        self.rules
+            .get(usize::from(field))
+            .unwrap_or(&Rule::UNDEFINED)
     }
 }
 
@@ -183,10 +182,10 @@ fn wire_format(
     bitmap: BitmapForm,
     tertiary_bitmap: bool,
     rules: &[Rule; 256],
-) -> u64 {
+) -> u32 {
     let mut hasher = DefaultHasher::new();
     (mti, bitmap, tertiary_bitmap, rules).hash(&mut hasher);
-    hasher.finish()
+    hasher.finish() as u32
 }
 
 const _: () = assert!((LAST_FIELD as usize) < 256);

@@ -48,17 +48,46 @@ impl FieldSet {
         word & bit(field) != 0
     }
 
-    /// How many fields of the set have lower numbers.
-    #[inline(always)]
-    pub(crate) const fn rank(&self, field: u8) -> usize {
+    /// The fields of the set with lower numbers than this.
+    pub(crate) const fn below(&self, field: u8) -> FieldSet {
         let [a, b, c] = self.words;
-        let below = bit(field).wrapping_neg() << 1;
-        let count = match field {
-            0..=64 => (a & below).count_ones(),
-            65..=128 => a.count_ones() + (b & below).count_ones(),
-            _ => a.count_ones() + b.count_ones() + (c & below).count_ones(),
+        let lower = !(bit(field) | (bit(field) - 1));
+        let words = match field {
+            0 => [0; 3],
+            1..=64 => [a & lower, 0, 0],
+            65..=128 => [a, b & lower, 0],
+            129..=192 => [a, b, c & lower],
+            _ => [a, b, c],
         };
-        count as usize
+        FieldSet { words }
+    }
+
+    /// The fields of both sets.
+    #[inline]
+    #[must_use]
+    pub const fn and(self, other: &FieldSet) -> FieldSet {
+        let ([a, b, c], [x, y, z]) = (self.words, other.words);
+        FieldSet {
+            words: [a & x, b & y, c & z],
+        }
+    }
+
+    /// The fields of either set.
+    #[inline]
+    #[must_use]
+    pub const fn or(self, other: &FieldSet) -> FieldSet {
+        let ([a, b, c], [x, y, z]) = (self.words, other.words);
+        FieldSet {
+            words: [a | x, b | y, c | z],
+        }
+    }
+
+    /// Adds the fields of one bitmap, of which `base` fields come before.
+    #[inline(always)]
+    pub(crate) fn insert_word(&mut self, base: u8, word: u64) {
+        if let Some(own) = self.words.get_mut(usize::from(base / 64)) {
+            *own |= word;
+        }
     }
 
     #[inline(always)]
@@ -150,10 +179,12 @@ mod tests {
         assert_eq!(set.len(), fields.len());
         for field in 0..=255u8 {
             assert_eq!(set.has(field), fields.contains(&field), "{field}");
-            let below = fields.iter().filter(|&&other| other < field).count();
-            if (1..=192).contains(&field) {
-                assert_eq!(set.rank(field), below, "{field}");
-            }
+            let below: Vec<u8> = fields.into_iter().filter(|&other| other < field).collect();
+            assert_eq!(
+                set.below(field).iter().collect::<Vec<_>>(),
+                below,
+                "{field}"
+            );
         }
         assert_eq!(FieldSet::of(&[0, 193, 255]), FieldSet::EMPTY);
     }

@@ -25,6 +25,7 @@ mod mti;
 mod redact;
 mod rule;
 mod semantics;
+mod span;
 
 pub use build::Builder;
 pub use dialect::Dialect;

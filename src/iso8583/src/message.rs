@@ -2,39 +2,16 @@
 
 use std::fmt;
 
-use crate::ebcdic;
 use crate::error::FieldError;
 use crate::field_set::{FieldSet, Fields};
 use crate::mti::Mti;
 use crate::rule::Code;
+use crate::span::Span;
+use crate::{classes, ebcdic};
 
 /// Fields that a message holds without a list of its own on the heap. The
-/// busiest ordinary messages have about 25; only one with more allocates, once.
-const INLINE_FIELDS: usize = 32;
-
-/// Where one value lies in its frame, and how it is written there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
-    /// Offset of the value, after its length prefix.
-    pub(crate) start: u16,
-    /// Bytes of the value.
-    pub(crate) bytes: u16,
-    pub(crate) code: Code,
-    /// Bytes of the length prefix.
-    pub(crate) prefix: u8,
-    /// Whether packed digits have a pad nibble.
-    pub(crate) padded: bool,
-}
-
-impl Span {
-    const NONE: Span = Span {
-        start: 0,
-        bytes: 0,
-        code: Code::Undefined,
-        prefix: 0,
-        padded: false,
-    };
-}
+/// busiest ordinary requests have about twenty; only one with more allocates, once.
+const INLINE_FIELDS: usize = 24;
 
 /// Which way an amount of class x+n moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,22 +59,24 @@ impl fmt::Debug for Scratch {
 pub struct Message<'a> {
     pub(crate) frame: &'a [u8],
     present: FieldSet,
-    dialect: u64,
+    dialect: u32,
     mti: Mti,
-    count: u16,
+    /// By field up to 64: which span is its own, counted from 1; 0 for an
+    /// absent one.
+    places: [u8; 65],
     spans: [Span; INLINE_FIELDS],
     more: Vec<Span>,
 }
 
 impl<'a> Message<'a> {
     #[inline(always)]
-    pub(crate) fn new(frame: &'a [u8], dialect: u64, mti: Mti) -> Message<'a> {
+    pub(crate) fn new(frame: &'a [u8], dialect: u32, mti: Mti) -> Message<'a> {
         Message {
             frame,
             present: FieldSet::EMPTY,
             dialect,
             mti,
-            count: 0,
+            places: [0; 65],
             spans: [Span::NONE; INLINE_FIELDS],
             more: Vec::new(),
         }
@@ -108,54 +87,67 @@ impl<'a> Message<'a> {
         self.mti = mti;
     }
 
-    /// Adds the next field. Fields come in ascending order.
+    /// Adds the span of the next field, after `count` others; returns how many
+    /// there are now. Fields come in ascending order, and
+    /// [`close`](Message::close) follows the last.
     #[inline(always)]
-    pub(crate) fn push(&mut self, field: u8, span: Span) {
-        match self.spans.get_mut(usize::from(self.count)) {
+    pub(crate) fn push(&mut self, count: u8, field: u8, span: Span) -> u8 {
+        match self.spans.get_mut(usize::from(count)) {
             Some(slot) => *slot = span,
             None => self.more.push(span),
         }
-        self.count += 1;
-        self.present.insert(field);
+        if let Some(place) = self.places.get_mut(usize::from(field)) {
+            *place = count + 1;
+        }
+        count + 1
+    }
+
+    /// Says which fields have been pushed.
+    #[inline(always)]
+    pub(crate) fn close(&mut self, present: FieldSet) {
+        self.present = present;
+    }
+
+    /// Forgets all fields.
+    pub(crate) fn clear(&mut self) {
+        self.present = FieldSet::EMPTY;
+        self.places = [0; 65];
+        self.more.clear();
     }
 
     /// Which wire format the message was read with.
     #[inline(always)]
-    pub(crate) fn dialect(&self) -> u64 {
+    pub(crate) fn dialect(&self) -> u32 {
         self.dialect
     }
 
     #[inline(always)]
-    fn at(&self, rank: usize) -> Option<Span> {
-        match self.spans.get(rank) {
-            Some(span) => Some(*span),
-            None => self.more.get(rank - INLINE_FIELDS).copied(),
-        }
-    }
-
-    #[inline(always)]
     pub(crate) fn span(&self, field: u8) -> Option<Span> {
-        if !self.present.has(field) {
-            return None;
+        let place = match self.places.get(usize::from(field)) {
+            Some(&place) => usize::from(place).checked_sub(1)?,
+            None if self.present.has(field) => self.present.below(field).len(),
+            None => return None,
+        };
+        match self.spans.get(place) {
+            Some(span) => Some(*span),
+            None => self.more.get(place - INLINE_FIELDS).copied(),
         }
-        self.at(self.present.rank(field))
     }
 
     #[inline(always)]
     pub(crate) fn value(&self, span: Span) -> &'a [u8] {
-        let start = usize::from(span.start);
+        let start = span.start();
         self.frame
-            .get(start..start + usize::from(span.bytes))
+            .get(start..start + span.bytes())
             .unwrap_or_default()
     }
 
-    /// The value with its length prefix.
+    /// The frame from the field's length prefix on, and how much of it is
+    /// prefix and value.
     #[inline(always)]
-    pub(crate) fn wire(&self, span: Span) -> &'a [u8] {
-        let start = usize::from(span.start);
-        self.frame
-            .get(start - usize::from(span.prefix)..start + usize::from(span.bytes))
-            .unwrap_or_default()
+    pub(crate) fn wire(&self, span: Span) -> (&'a [u8], usize) {
+        let rest = self.frame.get(span.start() - span.prefix()..);
+        (rest.unwrap_or_default(), span.prefix() + span.bytes())
     }
 
     /// The message type indicator.
@@ -200,11 +192,11 @@ impl<'a> Message<'a> {
             return Ok(None);
         };
         let value = self.value(span);
-        match span.code {
+        match span.code() {
             Code::Ascii => decimal(field, value, b'0'),
             Code::Ebcdic => decimal(field, value, 0xf0),
             Code::PackedLeft => packed_decimal(field, value, false),
-            Code::PackedRight => packed_decimal(field, value, span.padded),
+            Code::PackedRight => packed_decimal(field, value, span.padded()),
             _ => Err(FieldError::NotNumeric(field)),
         }
         .map(Some)
@@ -222,7 +214,7 @@ impl<'a> Message<'a> {
         let Some((&sign, digits)) = self.value(span).split_first() else {
             return Err(FieldError::NotSigned(field));
         };
-        let (sign, magnitude) = match span.code {
+        let (sign, magnitude) = match span.code() {
             Code::SignedAscii => (sign, decimal(field, digits, b'0')?),
             Code::SignedEbcdic => (ebcdic::to_ascii(sign), decimal(field, digits, 0xf0)?),
             Code::SignedPacked => (sign, packed_decimal(field, digits, false)?),
@@ -258,7 +250,7 @@ impl<'a> Message<'a> {
             return Ok(None);
         };
         let value = self.value(span);
-        match span.code {
+        match span.code() {
             Code::Ascii | Code::Bytes | Code::SignedAscii => Ok(Some(value)),
             _ => {
                 scratch.buffer.clear();
@@ -281,17 +273,17 @@ impl fmt::Debug for Message<'_> {
 
 /// Appends a value that is not ASCII on the wire.
 fn convert(span: Span, value: &[u8], out: &mut Vec<u8>) {
-    match span.code {
+    match span.code() {
         Code::Ascii | Code::Bytes | Code::SignedAscii | Code::Undefined => {
             out.extend_from_slice(value);
         }
         Code::Ebcdic | Code::SignedEbcdic => out.extend(value.iter().map(|&b| ebcdic::to_ascii(b))),
-        Code::PackedLeft => unpack(value, span.padded, false, out),
-        Code::PackedRight => unpack(value, false, span.padded, out),
+        Code::PackedLeft => unpack(value, span.padded(), false, out),
+        Code::PackedRight => unpack(value, false, span.padded(), out),
         Code::SignedPacked => {
             if let Some((&sign, digits)) = value.split_first() {
                 out.push(sign);
-                unpack(digits, span.padded, false, out);
+                unpack(digits, span.padded(), false, out);
             }
         }
         Code::Hex => unhex(value, |byte| byte, out),
@@ -338,27 +330,49 @@ pub(crate) const fn hex_value(digit: u8) -> Option<u8> {
 /// Digits of a character set whose zero is `zero`.
 #[inline(always)]
 fn decimal(field: u8, digits: &[u8], zero: u8) -> Result<u64, FieldError> {
+    let (eights, rest) = digits.as_chunks::<8>();
     if digits.is_empty() {
         return Err(FieldError::NotNumeric(field));
     }
     // Nineteen digits always fit, so only longer values need to look.
-    let mut number: u64 = 0;
     let checked = digits.len() > 19;
-    for &digit in digits {
+    let mut number: u64 = 0;
+    for eight in eights {
+        let value = eight_digits(*eight, zero).ok_or(FieldError::NotNumeric(field))?;
+        number =
+            push_digits(number, 100_000_000, value, checked).ok_or(FieldError::TooLarge(field))?;
+    }
+    for digit in rest {
         let digit = digit.wrapping_sub(zero);
         if digit > 9 {
             return Err(FieldError::NotNumeric(field));
         }
-        if checked {
-            number = number
-                .checked_mul(10)
-                .and_then(|n| n.checked_add(u64::from(digit)))
-                .ok_or(FieldError::TooLarge(field))?;
-        } else {
-            number = number * 10 + u64::from(digit);
-        }
+        number = push_digits(number, 10, u64::from(digit), checked)
+            .ok_or(FieldError::TooLarge(field))?;
     }
     Ok(number)
+}
+
+/// Eight digits at once: pairs, then fours, then all of them.
+#[inline(always)]
+fn eight_digits(digits: [u8; 8], zero: u8) -> Option<u64> {
+    let zeros = 0x0101_0101_0101_0101 * u64::from(zero);
+    let values = u64::from_le_bytes(digits) ^ zeros;
+    if !classes::digit_values(values) {
+        return None;
+    }
+    let pairs = (values * 10 + (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
+}
+
+#[inline(always)]
+fn push_digits(number: u64, shift: u64, digits: u64, checked: bool) -> Option<u64> {
+    if checked {
+        number.checked_mul(shift)?.checked_add(digits)
+    } else {
+        Some(number * shift + digits)
+    }
 }
 
 /// Packed digits; the pad nibble in front is zero by rule or dropped.
@@ -368,6 +382,7 @@ fn packed_decimal(field: u8, bytes: &[u8], pad_last: bool) -> Result<u64, FieldE
         return Err(FieldError::NotNumeric(field));
     }
     let mut number: u64 = 0;
+    let checked = bytes.len() > 9;
     let last = bytes.len() - 1;
     for (at, &byte) in bytes.iter().enumerate() {
         let (high, low) = (byte >> 4, byte & 15);
@@ -375,18 +390,9 @@ fn packed_decimal(field: u8, bytes: &[u8], pad_last: bool) -> Result<u64, FieldE
         if high > 9 || (low > 9 && !drop_low) {
             return Err(FieldError::NotNumeric(field));
         }
-        number = push_digit(field, number, high)?;
-        if !drop_low {
-            number = push_digit(field, number, low)?;
-        }
+        let digits = u64::from(if drop_low { high } else { high * 10 + low });
+        let shift = if drop_low { 10 } else { 100 };
+        number = push_digits(number, shift, digits, checked).ok_or(FieldError::TooLarge(field))?;
     }
     Ok(number)
-}
-
-#[inline(always)]
-fn push_digit(field: u8, number: u64, digit: u8) -> Result<u64, FieldError> {
-    number
-        .checked_mul(10)
-        .and_then(|n| n.checked_add(u64::from(digit)))
-        .ok_or(FieldError::TooLarge(field))
 }

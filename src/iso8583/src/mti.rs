@@ -29,7 +29,7 @@ impl Mti {
     #[inline]
     pub fn from_ascii(digits: [u8; 4]) -> Option<Mti> {
         let value = u32::from_be_bytes(digits);
-        if crate::classes::bad_digits(u64::from(value) | 0x3030_3030_0000_0000) != 0 {
+        if !crate::classes::digits(&digits) {
             return None;
         }
         let nibbles = value & 0x0f0f_0f0f;

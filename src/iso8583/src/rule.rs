@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::span::Span;
+
 /// A character class of ISO 8583 (part 1, attributes of data elements).
 ///
 /// The blank is the pad character of text, so every text class holds it.
@@ -107,6 +109,42 @@ pub(crate) enum Code {
     Undefined,
 }
 
+impl Code {
+    #[cfg(test)]
+    pub(crate) const ALL: [Code; 11] = [
+        Code::Ascii,
+        Code::Ebcdic,
+        Code::PackedLeft,
+        Code::PackedRight,
+        Code::Bytes,
+        Code::Hex,
+        Code::HexEbcdic,
+        Code::SignedAscii,
+        Code::SignedEbcdic,
+        Code::SignedPacked,
+        Code::Undefined,
+    ];
+
+    /// The code that `as u8` gave this number.
+    #[inline(always)]
+    pub(crate) const fn from_number(number: u8) -> Code {
+        // A match becomes nothing at all, where a table would be read.
+        match number {
+            0 => Code::Ascii,
+            1 => Code::Ebcdic,
+            2 => Code::PackedLeft,
+            3 => Code::PackedRight,
+            4 => Code::Bytes,
+            5 => Code::Hex,
+            6 => Code::HexEbcdic,
+            7 => Code::SignedAscii,
+            8 => Code::SignedEbcdic,
+            9 => Code::SignedPacked,
+            _ => Code::Undefined,
+        }
+    }
+}
+
 /// What tells the length of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -121,6 +159,16 @@ pub(crate) enum Prefix {
     Packed(u8),
     /// So many bytes, big-endian.
     Binary(u8),
+}
+
+impl Prefix {
+    /// Bytes on the wire.
+    pub(crate) const fn bytes(self) -> u8 {
+        match self {
+            Prefix::Fixed => 0,
+            Prefix::Ascii(n) | Prefix::Ebcdic(n) | Prefix::Packed(n) | Prefix::Binary(n) => n,
+        }
+    }
 }
 
 /// What fills a value up to its length, and on which side.
@@ -145,7 +193,8 @@ pub(crate) enum Pad {
 /// The rule of one field, small enough that a whole dialect stays in cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rule {
-    pub(crate) code: Code,
+    /// The span of a value of `max` units at offset 0; holds the code.
+    pub(crate) span: Span,
     pub(crate) prefix: Prefix,
     pub(crate) class: Class,
     pub(crate) pad: Pad,
@@ -154,17 +203,68 @@ pub(crate) struct Rule {
     /// Most units (digits, characters, or bytes of a binary field). Without a
     /// prefix it is the length exactly. x+n does not count its sign.
     pub(crate) max: u16,
+    /// A quick way to see that values are right.
+    pub(crate) quick: Quick,
+}
+
+/// A check that a run of fields can be given at once. It may say no to what
+/// the full check finds right, never the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Quick {
+    /// ASCII digits.
+    Digits,
+    /// Printable ASCII.
+    Printable,
+    /// ASCII letters, digits and blanks.
+    Alphanumeric,
+    /// EBCDIC digits.
+    EbcdicDigits,
+    /// Packed digits without a pad nibble.
+    PackedDigits,
+    /// Nothing to check.
+    Any,
+    /// There is only the full check.
+    None,
+}
+
+impl Quick {
+    /// The check for values of `max` units. A length prefix is checked along
+    /// with its value, so only fields whose prefix is written as their value
+    /// is have one.
+    pub(crate) const fn of(code: Code, class: Class, prefix: Prefix, max: u16) -> Quick {
+        match (code, class, prefix) {
+            (Code::Bytes, _, Prefix::Fixed) => Quick::Any,
+            (Code::Ascii, Class::N, Prefix::Fixed | Prefix::Ascii(2 | 3)) => Quick::Digits,
+            (Code::Ascii, Class::Ans, Prefix::Fixed | Prefix::Ascii(2 | 3)) => Quick::Printable,
+            (Code::Ascii, Class::An, Prefix::Fixed | Prefix::Ascii(2 | 3)) => Quick::Alphanumeric,
+            (Code::Ebcdic, Class::N, Prefix::Fixed | Prefix::Ebcdic(2 | 3)) => Quick::EbcdicDigits,
+            (Code::PackedLeft | Code::PackedRight, Class::N, Prefix::Fixed)
+                if max.is_multiple_of(2) =>
+            {
+                Quick::PackedDigits
+            }
+            _ => Quick::None,
+        }
+    }
 }
 
 impl Rule {
     pub(crate) const UNDEFINED: Rule = Rule {
-        code: Code::Undefined,
+        span: Span::NONE,
         prefix: Prefix::Fixed,
         class: Class::B,
         pad: Pad::None,
         counts_bytes: false,
         max: 0,
+        quick: Quick::None,
     };
+
+    /// How values are written.
+    #[inline(always)]
+    pub(crate) const fn code(&self) -> Code {
+        self.span.code()
+    }
 
     /// Bytes on the wire of so many units.
     #[inline(always)]

@@ -10,8 +10,9 @@ use super::{BitmapForm, Dialect, Label, MtiForm, file_text, wire_format};
 use crate::LAST_FIELD;
 use crate::error::DialectError;
 use crate::redact::Show;
-use crate::rule::{Class, Code, Pad, Prefix, Rule};
+use crate::rule::{Class, Code, Pad, Prefix, Quick, Rule};
 use crate::semantics::Semantics;
+use crate::span::Span;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -438,13 +439,16 @@ fn rule(
             "is longer than its length prefix can say".to_owned(),
         ));
     }
+    // At most 2 * 9999.
+    let bytes = Rule::wire_bytes(code, usize::from(max)) as u16;
     Ok(Rule {
-        code,
+        span: Span::new(bytes, code, prefix.bytes()),
         prefix,
         class,
         pad,
         counts_bytes,
         max,
+        quick: Quick::of(code, class, prefix, max),
     })
 }
 
