@@ -73,15 +73,11 @@ impl Adapter {
     ) -> Result<Transaction, Stop> {
         let processing = number(message, 3)?.ok_or(Fault::missing(3))?;
         let operation = tables::operation(processing / 10_000).ok_or(INVALID_TRANSACTION)?;
-        let is_inquiry = matches!(
-            operation,
-            Operation::InquiryAvailable | Operation::InquiryBalance
-        );
-        if is_inquiry && class == Class::FinancialAdvice {
+        if is_inquiry(operation) && class == Class::FinancialAdvice {
             // Nothing can have happened that would have to be accepted.
             return Err(INVALID_TRANSACTION);
         }
-        let amount = if is_inquiry {
+        let amount = if is_inquiry(operation) {
             Amount {
                 minor: number(message, 4)?.unwrap_or(0),
                 currency: match self.currency(message, 49, scratch)? {
@@ -276,7 +272,10 @@ impl Adapter {
             .iter()
             .find(|(currency, _)| *currency == amount.currency);
         match limit {
-            Some((_, limit)) if amount.minor > *limit => Some(ResponseCode::ExceedsAmountLimit),
+            // An inquiry's amount moves nothing.
+            Some((_, limit)) if amount.minor > *limit && !is_inquiry(operation) => {
+                Some(ResponseCode::ExceedsAmountLimit)
+            }
             _ => None,
         }
     }
@@ -300,6 +299,13 @@ impl From<Stop> for Refusal {
             Stop::Code(code) => Self { code, fault: None },
         }
     }
+}
+
+fn is_inquiry(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::InquiryAvailable | Operation::InquiryBalance
+    )
 }
 
 /// DE 102 or 103.

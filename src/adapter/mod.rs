@@ -73,9 +73,9 @@ pub struct Adapter {
     dialect: Arc<Dialect>,
     semantics: Semantics,
     rules: Rules,
-    transaction_fields: FieldSet,
-    reversal_fields: FieldSet,
-    management_fields: FieldSet,
+    transaction_echo: FieldSet,
+    reversal_echo: FieldSet,
+    management_echo: FieldSet,
 }
 
 /// What to do with a message.
@@ -116,18 +116,11 @@ impl Adapter {
     #[must_use]
     pub fn new(keys: Arc<PanKeys>, dialect: Arc<Dialect>, rules: Rules) -> Self {
         let semantics = *dialect.semantics();
-        // What a dialect doesn't define can't be in a request, and must not be
-        // written into an answer.
-        let fields = |class| {
-            tables::answer_fields(semantics.version, class)
-                .iter()
-                .filter(|field| dialect.defines(*field))
-                .fold(FieldSet::EMPTY, FieldSet::with)
-        };
+        let echo = |class| tables::echo(semantics.version, class);
         Self {
-            transaction_fields: fields(2),
-            reversal_fields: fields(4),
-            management_fields: fields(8),
+            transaction_echo: echo(2),
+            reversal_echo: echo(4),
+            management_echo: echo(8),
             keys,
             semantics,
             rules,

@@ -82,36 +82,29 @@ impl Adapter {
         out: &mut Vec<u8>,
     ) -> Result<(), BuildError> {
         let class = request.mti().class();
-        let fields = match class {
-            4 => &self.reversal_fields,
-            8 => &self.management_fields,
-            _ => &self.transaction_fields,
+        let echo = match class {
+            4 => &self.reversal_echo,
+            8 => &self.management_echo,
+            _ => &self.transaction_echo,
         };
         let mut builder = self.dialect.builder(out, request.mti().response());
-        for field in fields {
-            match field {
-                SETTLEMENT_DATE => self.put_settlement(&mut builder, says.settlement),
-                APPROVAL_CODE => {
-                    if let Some(approval) = says.approval {
-                        builder.text(field, &approval);
-                    }
-                }
-                RESPONSE_CODE => self.put_code(&mut builder, says.code, class),
-                ADDITIONAL_AMOUNTS => {
-                    if let Some(amounts) = says.amounts {
-                        builder.text(field, &amounts);
-                    }
-                }
-                echoed => {
-                    builder.echo(request, echoed);
-                }
-            }
+        builder.echo_until(request, echo, SETTLEMENT_DATE);
+        if let Some(date) = says.settlement {
+            self.put_settlement(&mut builder, date);
         }
-        builder.finish().map(|_| ())
+        builder.echo_until(request, echo, APPROVAL_CODE);
+        if let Some(approval) = says.approval {
+            builder.text(APPROVAL_CODE, &approval);
+        }
+        self.put_code(&mut builder, says.code, class);
+        builder.echo_until(request, echo, ADDITIONAL_AMOUNTS);
+        if let Some(amounts) = says.amounts {
+            builder.text(ADDITIONAL_AMOUNTS, &amounts);
+        }
+        builder.echo_rest(request, echo).finish().map(|_| ())
     }
 
-    fn put_settlement(&self, builder: &mut Builder<'_, '_>, date: Option<Date>) {
-        let Some(date) = date else { return };
+    fn put_settlement(&self, builder: &mut Builder<'_, '_>, date: Date) {
         let (year, month, day) = date.ymd();
         let mut digits = [0; 6];
         put_digits(

@@ -15,6 +15,7 @@ mod in_flight;
 mod listener;
 mod log;
 mod port;
+mod runner_port;
 pub mod session;
 mod tls;
 

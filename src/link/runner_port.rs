@@ -17,7 +17,7 @@ impl Decider for EngineHandle {
     }
 
     fn today(&self) -> Date {
-        self.look(|engine| engine.business().default)
+        self.business().default
     }
 
     fn stopping(&self) -> CancellationToken {
