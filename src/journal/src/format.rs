@@ -195,7 +195,12 @@ impl FrameHeader {
         if version != FORMAT_VERSION {
             return Err(Fault::Version(version));
         }
-        if header.first == 0 || header.last < header.first || header.watermark >= header.first {
+        // A frame without events closes a journal: it only carries the
+        // watermark, so `last` is the sequence before it.
+        let before = header.first.wrapping_sub(1);
+        let empty = header.last == before && header.length == 0;
+        if header.first == 0 || header.watermark > before || (header.last < header.first && !empty)
+        {
             return Err(Fault::Bad("frame sequences out of order"));
         }
         Ok(header)

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use crate::disk::DiskFile;
 use crate::error::{IoContext, JournalError};
 use crate::format::{FRAME_MAGIC, Fault, FrameHeader, Uuid, frame_seed};
-use crate::limits::{
-    FRAME_ALIGN, FRAME_HEADER_BYTES, MAX_GROUP_BYTES, READ_CHUNK_BYTES, SEGMENT_HEADER_BYTES,
-    frame_bytes,
-};
+use crate::limits::{FRAME_ALIGN, FRAME_HEADER_BYTES, READ_CHUNK_BYTES, SEGMENT_HEADER_BYTES};
 use crate::port::Seq;
+
+/// How much is looked at together for being zero.
+const BLOCK_BYTES: usize = 4096;
+
+const _: () = assert!(BLOCK_BYTES.is_multiple_of(FRAME_ALIGN));
 
 /// A window on a file that moves forward.
 #[derive(Debug)]
@@ -144,27 +146,55 @@ impl FrameWalk {
             covered: false,
             used_until: self.offset,
         };
+        self.refresh();
         loop {
-            // A frame that starts in the first half of the window is in it whole.
-            self.fill(frame_bytes(MAX_GROUP_BYTES) + READ_CHUNK_BYTES)?;
+            self.fill(READ_CHUNK_BYTES)?;
             let window = self.window();
             if window.is_empty() {
                 return Ok(beyond);
             }
-            if let Some(at) = window.iter().rposition(|byte| *byte != 0) {
-                let until = self.offset + at as u64 + 1;
-                beyond.used_until = beyond.used_until.max(until);
-            }
-            let step = window.len().min(READ_CHUNK_BYTES);
-            for at in (0..step).step_by(FRAME_ALIGN) {
-                let bytes = window.get(at..).unwrap_or_default();
-                if bytes.starts_with(&FRAME_MAGIC) && covers(uuid, number, last, bytes) {
-                    beyond.covered = true;
-                    return Ok(beyond);
+            for (at, block) in (0..).step_by(BLOCK_BYTES).zip(window.chunks(BLOCK_BYTES)) {
+                // Nearly all of it is zero, so that is what must be fast.
+                if block.iter().fold(0, |any, byte| any | byte) == 0 {
+                    continue;
+                }
+                let used = block.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
+                beyond.used_until = self.offset + (at + used) as u64;
+                for (inside, word) in (0..).step_by(FRAME_ALIGN).zip(block.chunks(FRAME_ALIGN)) {
+                    if word == FRAME_MAGIC && self.covers(uuid, number, last, at + inside)? {
+                        beyond.covered = true;
+                        return Ok(beyond);
+                    }
                 }
             }
-            self.start += step;
-            self.offset += step as u64;
+            self.offset += self.end as u64;
+            self.refresh();
+        }
+    }
+
+    /// Whether the frame at `at` in the window is valid and says that more
+    /// than `last` was durable.
+    fn covers(&self, uuid: &Uuid, number: u64, last: Seq, at: usize) -> Result<bool, JournalError> {
+        let mut bytes = self.window().get(at..).unwrap_or_default();
+        let mut read;
+        loop {
+            // A watermark of any life tells the truth, so the frame's own
+            // incarnation is good enough.
+            let decoded = FrameHeader::peek(bytes).and_then(|(header, _)| {
+                if header.watermark <= last {
+                    return Err(Fault::Blank);
+                }
+                FrameHeader::decode(frame_seed(uuid, number, header.incarnation), bytes)
+            });
+            let Err(Fault::Short(need)) = decoded else {
+                return Ok(decoded.is_ok());
+            };
+            let offset = self.offset + at as u64;
+            read = crate::layout::read_up_to(&*self.file, &self.path, offset, need)?;
+            if read.len() < need {
+                return Ok(false);
+            }
+            bytes = &read;
         }
     }
 }
@@ -176,14 +206,4 @@ pub(crate) struct Beyond {
     pub covered: bool,
     /// Offset behind the last byte that is not zero.
     pub used_until: u64,
-}
-
-fn covers(uuid: &Uuid, number: u64, last: Seq, bytes: &[u8]) -> bool {
-    let Ok((header, _)) = FrameHeader::peek(bytes) else {
-        return false;
-    };
-    // The cheap test first. A watermark of any life tells the truth, so the
-    // frame's own incarnation is good enough.
-    header.watermark > last
-        && FrameHeader::decode(frame_seed(uuid, number, header.incarnation), bytes).is_ok()
 }

@@ -2,7 +2,7 @@
 //! so that the journal thread never waits for either.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -11,7 +11,7 @@ use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{IoContext, JournalError};
 use crate::layout;
 use crate::limits::JournalOptions;
-use crate::pool::{Kept, Pool, Prepared, Shared};
+use crate::pool::{Draft, Kept, Pool, Prepared, Shared};
 
 /// Starts the thread.
 pub(crate) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, JournalError> {
@@ -29,10 +29,7 @@ enum Job {
     /// Give up the oldest segment.
     Release { oldest: Kept },
     /// Zero a file.
-    Prepare {
-        recycled: Option<(PathBuf, u64)>,
-        spare: u64,
-    },
+    Prepare { recycled: Option<Draft>, spare: u64 },
 }
 
 fn run(shared: &Shared) {
@@ -168,7 +165,11 @@ fn release(shared: &Shared, oldest: Kept) -> Result<(), JournalError> {
     // One at a time, so that no gap is left if the power goes.
     disk.sync_dir(dir).at("sync", dir)?;
     match recycle {
-        Some(draft) => shared.pool().drafts.push_back((draft, oldest.file_bytes)),
+        Some(path) => shared.pool().drafts.push_back(Draft {
+            path,
+            file_bytes: oldest.file_bytes,
+            whole: true,
+        }),
         None => {
             shared
                 .disk_bytes
@@ -179,13 +180,9 @@ fn release(shared: &Shared, oldest: Kept) -> Result<(), JournalError> {
 }
 
 /// Makes one more spare.
-fn prepare(
-    shared: &Shared,
-    recycled: Option<(PathBuf, u64)>,
-    spare: u64,
-) -> Result<(), JournalError> {
+fn prepare(shared: &Shared, recycled: Option<Draft>, spare: u64) -> Result<(), JournalError> {
     let stop = || shared.stopping.load(Ordering::Acquire);
-    let held = recycled.as_ref().map_or(0, |(_, bytes)| *bytes);
+    let held = recycled.as_ref().map_or(0, |draft| draft.file_bytes);
     let made = make_spare(&*shared.disk, &shared.options, recycled, spare, &stop);
     let made = match made {
         Ok(Some(made)) => made,
@@ -211,15 +208,15 @@ fn prepare(
 pub(crate) fn make_spare(
     disk: &dyn Disk,
     options: &JournalOptions,
-    recycled: Option<(PathBuf, u64)>,
+    recycled: Option<Draft>,
     number: u64,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Prepared>, JournalError> {
     let dir = &options.dir;
     let file_bytes = options.segment_bytes;
-    let (draft, fresh) = match recycled {
-        Some((draft, _)) => (draft, false),
-        None => (layout::draft_path(dir, number), true),
+    let (draft, fresh, whole) = match recycled {
+        Some(draft) => (draft.path, false, draft.whole),
+        None => (layout::draft_path(dir, number), true, false),
     };
     // Asked before a byte is written, so that a full disk is not stirred at
     // every attempt.
@@ -233,7 +230,7 @@ pub(crate) fn make_spare(
     };
     let zeroed = (|| {
         let file = disk.open(&draft, mode).at("open", &draft)?;
-        if (fresh || options.zero_recycled)
+        if (options.zero_recycled || !whole)
             && !zero(&*file, &draft, file_bytes, options.zero_slice_bytes, stop)?
         {
             return Ok(None);

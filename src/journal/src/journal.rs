@@ -159,6 +159,22 @@ impl FileJournal {
         if let Some(segment) = begun {
             self.segment = segment;
         }
+        let crc = self.write_frame(batch)?;
+        let free = self.segment.file_bytes.saturating_sub(self.segment.offset);
+        if begins {
+            self.begun(batch.first, free);
+        } else {
+            self.shared.set_current(free);
+        }
+        self.head = batch.last;
+        self.previous_crc = crc;
+        self.last_batch = batch.batch_id;
+        Ok(())
+    }
+
+    /// Writes the batch behind what the frame buffer holds already, and syncs.
+    /// Returns the frame's checksum.
+    fn write_frame(&mut self, batch: &Batch<'_>) -> Result<u32, JournalError> {
         let header = FrameHeader {
             crc: 0,
             length: 0,
@@ -178,15 +194,26 @@ impl FileJournal {
             .at("write", &segment.path)?;
         segment.file.sync_data().at("sync", &segment.path)?;
         segment.offset += self.frame.len() as u64;
-        let free = segment.file_bytes.saturating_sub(segment.offset);
-        if begins {
-            self.begun(batch.first, free);
-        } else {
-            self.shared.set_current(free);
+        Ok(crc)
+    }
+
+    /// Ends an orderly life with a frame that carries a watermark only, so
+    /// that damage to the last group is found to be damage, not taken for a
+    /// torn tail.
+    fn close(&mut self) -> Result<(), JournalError> {
+        let fits = self.segment.offset + frame_bytes(0) as u64 <= self.segment.file_bytes;
+        if self.failed.is_some() || self.head == 0 || !fits {
+            return Ok(());
         }
-        self.head = batch.last;
-        self.previous_crc = crc;
-        self.last_batch = batch.batch_id;
+        self.frame.clear();
+        self.write_frame(&Batch {
+            term: self.incarnation,
+            expected_head: self.head,
+            batch_id: self.last_batch,
+            first: self.head + 1,
+            last: self.head,
+            events: &[],
+        })?;
         Ok(())
     }
 
@@ -260,6 +287,8 @@ impl Port for FileJournal {
 
 impl Drop for FileJournal {
     fn drop(&mut self) {
+        // Everything answered is durable without it.
+        drop(self.close());
         self.shared.stopping.store(true, Ordering::Release);
         // Under the lock, so that the helper cannot miss it.
         let pool = self.shared.pool();

@@ -13,7 +13,7 @@ use crate::helper;
 use crate::journal::{FileJournal, Opened, Segment};
 use crate::layout::{self, IdentityState, Listing};
 use crate::limits::{JournalOptions, SEGMENT_HEADER_BYTES, frame_bytes};
-use crate::pool::{Kept, Prepared, Shared};
+use crate::pool::{Draft, Kept, Pool, Prepared, Shared};
 use crate::port::Seq;
 use crate::scan::{Scan, TailGroup, TornTail, scan_dir};
 
@@ -160,7 +160,11 @@ impl Opening {
         for path in std::mem::take(&mut self.listing.drafts) {
             if let Some(draft) = self.usable(path)? {
                 self.count(draft.file_bytes);
-                pool.drafts.push_back((draft.path, draft.file_bytes));
+                pool.drafts.push_back(Draft {
+                    path: draft.path,
+                    file_bytes: draft.file_bytes,
+                    whole: false,
+                });
             }
         }
         for number in found.map_or(&[][..], |found| &found.unused) {
@@ -194,7 +198,7 @@ impl Opening {
     /// Takes the segment's name from a file that never became one. The name
     /// must be gone before its bytes change; the caller's later sync of the
     /// directory comes too late for that, so it is synced here.
-    fn set_aside(&self, path: &Path, pool: &mut crate::pool::Pool) -> Result<(), JournalError> {
+    fn set_aside(&self, path: &Path, pool: &mut Pool) -> Result<(), JournalError> {
         let walk = FrameWalk::new(
             self.disk().open(path, OpenMode::Read).at("open", path)?,
             path.to_path_buf(),
@@ -224,7 +228,11 @@ impl Opening {
             self.shared.add_ready(file.file_bytes);
             pool.spares.push_back(file);
         } else {
-            pool.drafts.push_back((file.path, file.file_bytes));
+            pool.drafts.push_back(Draft {
+                path: file.path,
+                file_bytes: file.file_bytes,
+                whole: true,
+            });
         }
         Ok(())
     }
@@ -372,8 +380,10 @@ impl Opening {
         let number = pool.last_spare;
         let recycled = pool.drafts.pop_front();
         drop(pool);
-        if let Some((_, bytes)) = &recycled {
-            self.shared.disk_bytes.fetch_sub(*bytes, Ordering::Relaxed);
+        if let Some(draft) = &recycled {
+            self.shared
+                .disk_bytes
+                .fetch_sub(draft.file_bytes, Ordering::Relaxed);
         }
         let options = &self.shared.options;
         helper::make_spare(self.disk(), options, recycled, number, &|| false)?.ok_or_else(|| {

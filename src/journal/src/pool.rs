@@ -32,6 +32,17 @@ pub(crate) struct Prepared {
     pub file_bytes: u64,
 }
 
+/// A file that may become a spare.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub path: PathBuf,
+    pub file_bytes: u64,
+    /// All of it was durable once, so that it need not be written again. What
+    /// an earlier process left half-way may have lost anything, even if it
+    /// still reads back.
+    pub whole: bool,
+}
+
 /// A segment that holds events, or the current one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
@@ -46,8 +57,8 @@ pub(crate) struct Pool {
     /// The file that bears the next segment's name already.
     pub next: Option<Prepared>,
     pub spares: VecDeque<Prepared>,
-    /// Files to be prepared again, with their length.
-    pub drafts: VecDeque<(PathBuf, u64)>,
+    /// Files to be prepared again.
+    pub drafts: VecDeque<Draft>,
     /// Segments from the oldest kept to the current one.
     pub kept: VecDeque<Kept>,
     /// Number of the segment taken last: in use, or about to be.

@@ -333,6 +333,11 @@ impl Scanner<'_> {
                         proven = *end;
                         tail.remove(0);
                     }
+                    if frame.last < frame.first {
+                        // A closing frame: nothing but its watermark.
+                        walk.advance(&frame);
+                        continue;
+                    }
                     let group = TailGroup {
                         first: frame.first,
                         last: frame.last,

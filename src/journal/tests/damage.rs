@@ -12,9 +12,13 @@ use common::{DIR, Owned, event, read_all, segment, segments, sim_options, submit
 use gapless_journal::sim::SimDisk;
 use gapless_journal::{Disk, Journal, JournalError, Recovered, Seq, scan};
 
-/// A journal of two lives and several segments; the last group is the only
-/// one that no later watermark covers.
+/// A journal of two lives and several segments that ended without warning:
+/// the last group is the only one that no later watermark covers.
 fn written(groups: u64) -> (SimDisk, Vec<Owned>) {
+    write_lives(groups, false)
+}
+
+fn write_lives(groups: u64, orderly: bool) -> (SimDisk, Vec<Owned>) {
     let disk = SimDisk::new(1);
     let mut all = Vec::new();
     for life in 0..2 {
@@ -32,8 +36,10 @@ fn written(groups: u64) -> (SimDisk, Vec<Owned>) {
                 events,
             });
         }
+        if !orderly {
+            disk.process_loss();
+        }
         drop(journal);
-        disk.process_loss();
     }
     (disk, all)
 }
@@ -91,6 +97,22 @@ fn every_flipped_byte_is_harmless_or_named_and_at_most_the_last_group_is_cut() {
         same > 1000 && cut > 50 && refused > 2000,
         "{same} {cut} {refused}"
     );
+}
+
+#[test]
+fn after_an_orderly_end_damage_to_the_last_group_is_named_too() {
+    let (disk, all) = write_lives(9, true);
+    assert!(recovered(&disk.fork()).unwrap() == all);
+    let number = segments(&disk)[segments(&disk).len() - 2];
+    let mut bytes = disk.contents(&segment(number)).unwrap();
+    let last = &all.last().unwrap().events;
+    let at = (0..bytes.len())
+        .rfind(|at| bytes[*at..].starts_with(last))
+        .unwrap();
+    bytes[at] ^= 1;
+    disk.put(&segment(number), &bytes);
+    let (file, offset) = place(&recovered(&disk).unwrap_err());
+    assert_eq!((file, offset), (segment(number), at as u64 - 64));
 }
 
 #[test]
@@ -175,7 +197,7 @@ fn groups_behind_the_last_watermark_are_copied_once() {
     for _ in 0..5 {
         assert!(recovered(&disk).unwrap() == all);
         disk.process_loss();
-        assert!(segments(&disk).len() <= count + 1);
+        assert!(segments(&disk).len() <= count + 2);
     }
 }
 

@@ -1,0 +1,248 @@
+//! A full disk: requests stop in time, reversals go on, and service returns
+//! by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use common::{DIR, read_all, sim_options, submit};
+use gapless_journal::sim::SimDisk;
+use gapless_journal::{
+    Disk, FileJournal, Journal, JournalError, JournalOptions, RealDisk, Room, RoomHandle,
+};
+
+const SEGMENT: u64 = 4096;
+/// Identity file, the current segment, and the reserved one.
+const TIGHT: u64 = 8192 + 2 * SEGMENT;
+
+fn options() -> JournalOptions {
+    JournalOptions {
+        inline_helper: false,
+        retry_interval: Duration::from_millis(1),
+        full_wait: Duration::ZERO,
+        ..sim_options(SEGMENT)
+    }
+}
+
+/// Waits for the helper, however long it takes.
+fn wait_for(room: &RoomHandle, wanted: Room) {
+    while room.room() != wanted {
+        thread::yield_now();
+    }
+}
+
+/// Appends while the room is `room`; returns the payload bytes that went in.
+fn fill(journal: &mut FileJournal, room: Room, batch: &mut u64) -> u64 {
+    let handle = journal.room_handle();
+    let mut bytes = 0;
+    while handle.room() == room {
+        *batch += 1;
+        let last = journal.head() + 1;
+        submit(journal, *batch, last, &[7; 100]).unwrap();
+        bytes += 100;
+    }
+    bytes
+}
+
+#[test]
+fn requests_stop_first_then_everything_and_space_brings_both_back() {
+    for quota in [false, true] {
+        let disk = SimDisk::new(1);
+        let limit = |bytes| {
+            if quota {
+                disk.set_quota(bytes);
+            } else {
+                disk.set_capacity(bytes);
+            }
+        };
+        limit(Some(TIGHT));
+        let opened = Journal::open(Arc::new(disk.clone()), options()).unwrap();
+        let mut journal = opened.journal;
+        let room = journal.room_handle();
+        assert_eq!(room.room(), Room::Normal);
+        let mut batch = 0;
+        let normal = fill(&mut journal, Room::Normal, &mut batch);
+        assert_eq!(room.room(), Room::Reserved);
+        assert!(normal >= 500, "{normal}");
+        let reserved = fill(&mut journal, Room::Reserved, &mut batch);
+        assert_eq!(room.room(), Room::Full);
+        // Most of a segment, for reversals and advices alone.
+        assert!(reserved > SEGMENT / 3, "{reserved}");
+        assert!(room.fault().unwrap().is_no_space());
+        // What was decided before that still finds its place.
+        for _ in 0..5 {
+            batch += 1;
+            let last = journal.head() + 1;
+            submit(&mut journal, batch, last, &[7; 100]).unwrap();
+        }
+        limit(Some(TIGHT + 2 * SEGMENT));
+        wait_for(&room, Room::Normal);
+        limit(None);
+        fill_segments(&mut journal, &mut batch, 4);
+        wait_for(&room, Room::Normal);
+        assert!(room.fault().is_none());
+        let arc: Arc<dyn Disk> = Arc::new(disk.clone());
+        let groups = read_all(&arc, Path::new(DIR), 1, journal.head()).unwrap();
+        assert_eq!(groups.len() as u64, batch);
+    }
+}
+
+fn fill_segments(journal: &mut FileJournal, batch: &mut u64, count: u64) {
+    let room = journal.room_handle();
+    for _ in 0..count * SEGMENT / 200 {
+        while room.room() != Room::Normal {
+            thread::yield_now();
+        }
+        *batch += 1;
+        let last = journal.head() + 1;
+        submit(journal, *batch, last, &[7; 100]).unwrap();
+    }
+}
+
+#[test]
+fn released_segments_are_space_too() {
+    let disk = SimDisk::new(2);
+    disk.set_capacity(Some(TIGHT));
+    let mut journal = Journal::open(Arc::new(disk.clone()), options())
+        .unwrap()
+        .journal;
+    let room = journal.room_handle();
+    let mut batch = 0;
+    fill(&mut journal, Room::Normal, &mut batch);
+    fill(&mut journal, Room::Reserved, &mut batch);
+    journal.retention().release_before(journal.head());
+    wait_for(&room, Room::Reserved);
+    assert_eq!(journal.retention().disk_bytes(), 2 * SEGMENT);
+}
+
+#[test]
+fn a_start_on_a_full_disk_uses_what_is_reserved() {
+    let disk = SimDisk::new(3);
+    disk.set_capacity(Some(TIGHT));
+    let mut journal = Journal::open(Arc::new(disk.clone()), options())
+        .unwrap()
+        .journal;
+    let mut batch = 0;
+    fill(&mut journal, Room::Normal, &mut batch);
+    let head = journal.head();
+    drop(journal);
+    disk.process_loss();
+    let opened = Journal::open(Arc::new(disk.clone()), options()).unwrap();
+    assert_eq!(opened.head, head);
+    let mut journal = opened.journal;
+    assert_eq!(journal.room_handle().room(), Room::Reserved);
+    fill(&mut journal, Room::Reserved, &mut batch);
+    let head = journal.head();
+    drop(journal);
+    disk.process_loss();
+    // Nothing is left: a clear error, and nothing lost once there is space.
+    let error = Journal::open(Arc::new(disk.clone()), options()).unwrap_err();
+    assert!(error.is_no_space(), "{error}");
+    disk.set_capacity(None);
+    assert_eq!(Journal::open(Arc::new(disk), options()).unwrap().head, head);
+}
+
+#[test]
+fn a_caller_that_ignores_a_full_journal_gets_an_error_and_loses_nothing() {
+    let disk = SimDisk::new(4);
+    disk.set_capacity(Some(TIGHT));
+    let mut journal = Journal::open(Arc::new(disk.clone()), options())
+        .unwrap()
+        .journal;
+    let mut batch = 0;
+    let error = loop {
+        batch += 1;
+        let last = journal.head() + 1;
+        if let Err(error) = submit(&mut journal, batch, last, &[7; 100]) {
+            break error;
+        }
+    };
+    assert!(error.is_no_space(), "{error}");
+    let head = journal.head();
+    assert_eq!(head, batch - 1);
+    drop(journal);
+    disk.process_loss();
+    disk.set_capacity(None);
+    assert_eq!(Journal::open(Arc::new(disk), options()).unwrap().head, head);
+}
+
+/// A mounted tmpfs, unmounted when dropped.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    fn mount(bytes: u64) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .arg(dir.path())
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(dir)),
+            Ok(output) => {
+                let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                eprintln!("SKIPPED: no tmpfs may be mounted here: {why}");
+                None
+            }
+            Err(error) => {
+                eprintln!("SKIPPED: no tmpfs may be mounted here: {error}");
+                None
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let path = self.0.path();
+        Command::new("umount").arg("-l").arg(path).status().unwrap();
+    }
+}
+
+#[test]
+fn a_small_tmpfs_fills_up_and_recovers() {
+    let Some(tmpfs) = Tmpfs::mount(1 << 20) else {
+        return;
+    };
+    let options = JournalOptions {
+        retry_interval: Duration::from_millis(1),
+        ..JournalOptions::small(tmpfs.path("journal"), 64 << 10)
+    };
+    let mut journal = Journal::open(Arc::new(RealDisk), options.clone())
+        .unwrap()
+        .journal;
+    let room = journal.room_handle();
+    // Something else takes all that is left.
+    let ballast = tmpfs.path("ballast");
+    let mut batch = 0;
+    while room.fault().is_none() {
+        let free = RealDisk.free_bytes(&options.dir).unwrap();
+        let mut bytes = std::fs::read(&ballast).unwrap_or_default();
+        bytes.resize(bytes.len() + free as usize, 1);
+        drop(std::fs::write(&ballast, &bytes));
+        batch += 1;
+        let last = journal.head() + 1;
+        submit(&mut journal, batch, last, &[7; 1000]).unwrap();
+    }
+    fill(&mut journal, Room::Normal, &mut batch);
+    fill(&mut journal, Room::Reserved, &mut batch);
+    assert_eq!(room.room(), Room::Full);
+    assert!(matches!(room.fault(), Some(JournalError::NoSpace { .. })));
+    std::fs::remove_file(&ballast).unwrap();
+    wait_for(&room, Room::Normal);
+    let head = journal.head();
+    drop(journal);
+    assert_eq!(
+        Journal::open(Arc::new(RealDisk), options).unwrap().head,
+        head
+    );
+}
