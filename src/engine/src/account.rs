@@ -1,6 +1,6 @@
 //! Rows of accounts: customers' and the bank's internal ones in one table.
 
-use crate::bytes::{Reader, Short};
+use crate::bytes::{Filler, Put, Reader, Short};
 use crate::command::AccountStatus;
 use crate::date::Date;
 use crate::ids::{AccountNumber, Currency, NetworkId, Seq};
@@ -275,7 +275,7 @@ impl AccountRow {
     /// As stored: a fixed size, little-endian.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
-        let mut out = crate::bytes::Writer::<{ Self::BYTES }>::new();
+        let mut out = Filler::<{ Self::BYTES }>::new();
         out.put(&[Self::VERSION]);
         out.put(&self.balance.to_le_bytes());
         out.put(&self.next.to_le_bytes());
@@ -287,9 +287,7 @@ impl AccountRow {
         out.put(&self.role);
         out.put(&[self.status]);
         out.put(&self.number);
-        let mut bytes = [0; Self::BYTES];
-        bytes.copy_from_slice(out.as_slice());
-        bytes
+        out.bytes
     }
 
     /// From stored bytes; every field is validated.

@@ -16,10 +16,17 @@ use crate::event::{
     AccountPut, Body, CardPut, Event, Finding, InternalOpened, ReversalEvent, TransactionEvent,
 };
 use crate::exception::{Exception, ExceptionKind};
-use crate::ids::{AccountIx, CardIx, Currency, NetworkId, Seq};
+use crate::ids::{AccountIx, CardIx, Currency, NetworkId, Seq, TimeUs};
 use crate::legs::{Leg, Legs};
 use crate::mix;
 use crate::record::{Parts, Record, RecordRef, flags, seq_delta};
+
+/// Sequence and time of an event.
+#[derive(Clone, Copy)]
+pub(crate) struct Stamp {
+    pub seq: Seq,
+    pub time_us: TimeUs,
+}
 
 impl Engine {
     /// Applies an event. It must have passed [`Engine::check`], here or where it
@@ -35,22 +42,40 @@ impl Engine {
         {
             self.diverged(event.seq);
         }
-        self.last_seq = event.seq;
-        self.last_time_us = event.time_us;
+        let stamp = Stamp {
+            seq: event.seq,
+            time_us: event.time_us,
+        };
+        match &event.body {
+            Body::Transaction(transaction) => return self.apply_transaction(stamp, transaction),
+            Body::Reversal(reversal) => return self.apply_reversal(stamp, reversal),
+            _ => self.advance(stamp),
+        }
         match &event.body {
             Body::Genesis(genesis) => {
                 self.genesis = Some(*genesis);
-                self.dates = DateState::Open {
+                self.set_dates(DateState::Open {
                     date: genesis.business_date,
-                };
+                });
             }
             Body::InternalOpened(opened) => self.apply_internal(event.seq, opened),
             Body::AccountPut(account) => self.apply_account(event.seq, account),
             Body::CardPut(card) => self.apply_card(event.seq, card),
-            Body::Transaction(transaction) => self.apply_transaction(event, transaction),
-            Body::Reversal(reversal) => self.apply_reversal(event, reversal),
-            Body::Attest { .. } => {}
+            Body::Transaction(_) | Body::Reversal(_) | Body::Attest { .. } => {}
         }
+    }
+
+    #[inline]
+    const fn advance(&mut self, stamp: Stamp) {
+        self.last_seq = stamp.seq;
+        self.last_time_us = stamp.time_us;
+    }
+
+    /// Changes the open dates, and what follows from them.
+    pub(crate) fn set_dates(&mut self, dates: DateState) {
+        self.dates = dates;
+        let default = dates.default_date();
+        self.today = (default, default.yymm());
     }
 
     fn diverged(&mut self, seq: Seq) {
@@ -204,14 +229,15 @@ impl Engine {
         ix: AccountIx,
         seq: Seq,
         change: impl FnOnce(&mut AccountRow, Date),
-    ) {
+    ) -> Option<Currency> {
         let epoch = self.dates.closing();
         let Some(row) = self.accounts.get_mut(ix.0) else {
             self.divergence.get_or_insert(seq);
-            return;
+            return None;
         };
+        let (currency, customer) = (row.currency, row.is_customer());
         if row.last_seq >= seq {
-            return;
+            return Some(currency);
         }
         let hashes = &mut self.hashes;
         let (live, next) = (row.hash_live(ix.0), row.hash_next(ix.0, epoch));
@@ -231,7 +257,6 @@ impl Engine {
             .wrapping_sub(next)
             .wrapping_add(row.hash_next(ix.0, epoch));
         let delta = i128::from(row.balance.wrapping_add(row.next)) - i128::from(before);
-        let (currency, customer) = (row.currency, row.is_customer());
         if let Some(slot) = self.currencies.iter_mut().find(|s| s.currency == currency) {
             if customer {
                 slot.customers_minor = slot.customers_minor.wrapping_add(delta);
@@ -239,13 +264,15 @@ impl Engine {
                 slot.internal_minor = slot.internal_minor.wrapping_add(delta);
             }
         }
+        Some(currency)
     }
 
     /// Posts one leg, and counts it.
     #[inline]
     fn post(&mut self, seq: Seq, date: Date, leg: Leg) {
-        self.change_account(leg.account, seq, |row, _| row.add(date, leg.delta_minor));
-        if let Some(currency) = self.accounts.get(leg.account.0).map(|row| row.currency) {
+        if let Some(currency) =
+            self.change_account(leg.account, seq, |row, _| row.add(date, leg.delta_minor))
+        {
             self.count_leg(date, currency, leg.delta_minor);
         }
     }
@@ -329,20 +356,22 @@ impl Engine {
         self.memory.append(date, seq, record)
     }
 
-    fn apply_transaction(&mut self, event: &Event, t: &TransactionEvent) {
+    #[inline]
+    pub(crate) fn apply_transaction(&mut self, stamp: Stamp, t: &TransactionEvent) {
+        self.advance(stamp);
         for leg in t.legs.as_slice() {
-            self.post(event.seq, t.business_date, *leg);
+            self.post(stamp.seq, t.business_date, *leg);
         }
-        let (record, continued) = self.transaction_record(event.seq, t);
-        let reference = self.remember(t.business_date, event.seq, record);
+        let (record, continued) = self.transaction_record(stamp.seq, t);
+        let reference = self.remember(t.business_date, stamp.seq, record);
         for slot in continued.into_iter().flatten() {
-            self.remember(t.business_date, event.seq, slot);
+            self.remember(t.business_date, stamp.seq, slot);
         }
         if let Some(card) = t.card {
-            self.change_card(card, event.seq, |row| row.newest = reference);
+            self.change_card(card, stamp.seq, |row| row.newest = reference);
         }
         self.count_transaction(t);
-        self.note(event, t.exception, t.network, t.amount);
+        self.note(stamp, t.exception, t.network, t.amount);
     }
 
     fn transaction_record(&self, seq: Seq, t: &TransactionEvent) -> (Record, [Option<Record>; 2]) {
@@ -410,9 +439,10 @@ impl Engine {
         (Record::pack(&parts), continued)
     }
 
-    fn apply_reversal(&mut self, event: &Event, r: &ReversalEvent) {
+    fn apply_reversal(&mut self, stamp: Stamp, r: &ReversalEvent) {
+        self.advance(stamp);
         for leg in r.legs.as_slice() {
-            self.post(event.seq, r.business_date, *leg);
+            self.post(stamp.seq, r.business_date, *leg);
         }
         if matches!(r.finding, Finding::Reversed | Finding::NoEffect) {
             for reference in [r.original, r.linked] {
@@ -422,11 +452,11 @@ impl Engine {
                 }
             }
         }
-        let base = self.memory.base_seq(r.business_date, event.seq);
+        let base = self.memory.base_seq(r.business_date, stamp.seq);
         let mut parts = Parts {
             identity: r.identity,
             terms: 0,
-            seq_delta: seq_delta(event.seq, base).unwrap_or(u32::MAX),
+            seq_delta: seq_delta(stamp.seq, base).unwrap_or(u32::MAX),
             settlement_offset: i32::from(r.settlement_date.0) - i32::from(r.business_date.0),
             amount: r.amount.minor,
             code: ResponseCode::Approved,
@@ -438,7 +468,7 @@ impl Engine {
             credit: u32::MAX,
             prev: RecordRef::NONE,
         };
-        self.remember(r.business_date, event.seq, Record::pack(&parts));
+        self.remember(r.business_date, stamp.seq, Record::pack(&parts));
         if let Some(tombstone) = &r.tombstone {
             parts.identity = Identity {
                 key: 0,
@@ -453,31 +483,31 @@ impl Engine {
             parts.class = tombstone.class.unwrap_or(Class::Reversal);
             parts.flags = flags::TOMBSTONE;
             parts.prev = r.prev;
-            let reference = self.remember(r.business_date, event.seq, Record::pack(&parts));
+            let reference = self.remember(r.business_date, stamp.seq, Record::pack(&parts));
             if let Some(card) = r.card
                 && r.chained_tombstone()
             {
-                self.change_card(card, event.seq, |row| {
+                self.change_card(card, stamp.seq, |row| {
                     row.newest = reference;
                     row.set_loose_tombstone();
                 });
             }
         }
         self.count_reversal(r);
-        self.note(event, r.exception, r.network, r.amount);
+        self.note(stamp, r.exception, r.network, r.amount);
     }
 
     fn note(
         &mut self,
-        event: &Event,
+        stamp: Stamp,
         exception: Option<ExceptionKind>,
         network: NetworkId,
         amount: Amount,
     ) {
         if let Some(kind) = exception {
             self.exceptions.push(Exception {
-                seq: event.seq,
-                time_us: event.time_us,
+                seq: stamp.seq,
+                time_us: stamp.time_us,
                 kind,
                 network,
                 amount_minor: amount.minor,

@@ -72,44 +72,44 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes fields into a fixed buffer, so that an event costs one copy into the group.
-pub(crate) struct Writer<const N: usize> {
-    buffer: [u8; N],
+/// Appends fields of a known size: each becomes one store.
+pub(crate) trait Put {
+    fn put<const M: usize>(&mut self, bytes: &[u8; M]);
+}
+
+impl Put for Vec<u8> {
+    #[inline(always)]
+    fn put<const M: usize>(&mut self, bytes: &[u8; M]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Fills an array of a row's size.
+pub(crate) struct Filler<const N: usize> {
+    pub bytes: [u8; N],
     len: usize,
 }
 
-impl<const N: usize> Writer<N> {
-    #[inline]
+impl<const N: usize> Filler<N> {
     pub const fn new() -> Self {
         Self {
-            buffer: [0; N],
+            bytes: [0; N],
             len: 0,
         }
     }
+}
 
-    /// Appends; what does not fit is left out, which the caller's bound rules out.
-    #[inline]
-    pub fn put(&mut self, bytes: &[u8]) {
-        let end = self.len + bytes.len();
-        if let Some(to) = self.buffer.get_mut(self.len..end) {
-            to.copy_from_slice(bytes);
-            self.len = end;
+impl<const N: usize> Put for Filler<N> {
+    /// What does not fit is left out; each row's fields make up its size.
+    #[inline(always)]
+    fn put<const M: usize>(&mut self, bytes: &[u8; M]) {
+        if let Some(to) = self
+            .bytes
+            .get_mut(self.len..)
+            .and_then(<[u8]>::first_chunk_mut)
+        {
+            *to = *bytes;
+            self.len += M;
         }
-    }
-
-    #[inline]
-    pub fn put_at(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(to) = self.buffer.get_mut(at..at + bytes.len()) {
-            to.copy_from_slice(bytes);
-        }
-    }
-
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    #[inline]
-    pub fn as_slice(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or_default()
     }
 }

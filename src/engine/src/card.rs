@@ -1,7 +1,7 @@
 //! Rows of cards.
 
 use crate::account::RowError;
-use crate::bytes::{Reader, Writer};
+use crate::bytes::{Filler, Put, Reader};
 use crate::command::CardStatus;
 use crate::ids::{AccountIx, AccountNumber, CardIx, Expiry, PanHash, Seq};
 use crate::mix;
@@ -170,7 +170,7 @@ impl CardRow {
     /// As stored: a fixed size, little-endian.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
-        let mut out = Writer::<{ Self::BYTES }>::new();
+        let mut out = Filler::<{ Self::BYTES }>::new();
         out.put(&[Self::VERSION]);
         out.put(&self.pan().0.to_le_bytes());
         out.put(&self.last_seq.to_le_bytes());
@@ -179,9 +179,7 @@ impl CardRow {
         out.put(&self.packed.to_le_bytes());
         out.put(&self.last4.to_le_bytes());
         out.put(&self.expiry.to_le_bytes());
-        let mut bytes = [0; Self::BYTES];
-        bytes.copy_from_slice(out.as_slice());
-        bytes
+        out.bytes
     }
 
     /// From stored bytes; every field is validated.

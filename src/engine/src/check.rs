@@ -53,7 +53,7 @@ impl Engine {
     }
 
     #[inline]
-    fn check_transaction(
+    pub(crate) fn check_transaction(
         &self,
         seq: Seq,
         t: &TransactionEvent,

@@ -6,7 +6,7 @@
 //! of flags announces, in the order of the flags.
 
 use crate::account::Role;
-use crate::bytes::{Reader, Short, Writer};
+use crate::bytes::{Put, Reader, Short};
 use crate::code::ResponseCode;
 use crate::command::{AccountStatus, Amount, CardStatus, Class, Genesis, Identity, Operation};
 use crate::date::Date;
@@ -15,7 +15,9 @@ use crate::event::{
     Tombstone, TransactionEvent,
 };
 use crate::exception::ExceptionKind;
-use crate::ids::{AccountIx, AccountNumber, CardIx, Currency, Expiry, NetworkId, PanHash};
+use crate::ids::{
+    AccountIx, AccountNumber, CardIx, Currency, Expiry, NetworkId, PanHash, Seq, TimeUs,
+};
 use crate::legs::{Leg, Legs};
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_LEGS};
 use crate::outcome::Balances;
@@ -63,16 +65,14 @@ impl From<Short> for EventError {
     }
 }
 
-type Out = Writer<{ Event::MAX_BYTES }>;
+type Out = Vec<u8>;
 
 impl Event {
     /// The longest event: a reversal with six legs and a tombstone has 200 bytes.
     pub const MAX_BYTES: usize = 256;
 
     /// Appends the encoded event.
-    #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut to = Out::new();
         let kind = match &self.body {
             Body::Genesis(_) => KIND_GENESIS,
             Body::InternalOpened(_) => KIND_INTERNAL,
@@ -82,25 +82,20 @@ impl Event {
             Body::Reversal(_) => KIND_REVERSAL,
             Body::Attest { .. } => KIND_ATTEST,
         };
-        to.put(&[FORMAT, kind, 0, 0]);
-        to.put(&self.seq.to_le_bytes());
-        to.put(&self.time_us.to_le_bytes());
+        let start = put_header(out, kind, self.seq, self.time_us);
         match &self.body {
             Body::Genesis(genesis) => {
-                to.put(&genesis.business_date.0.to_le_bytes());
-                to.put(&genesis.key_check.to_le_bytes());
+                out.put(&genesis.business_date.0.to_le_bytes());
+                out.put(&genesis.key_check.to_le_bytes());
             }
-            Body::InternalOpened(opened) => put_internal(&mut to, opened),
-            Body::AccountPut(account) => put_account(&mut to, account),
-            Body::CardPut(card) => put_card(&mut to, card),
-            Body::Transaction(transaction) => put_transaction(&mut to, transaction),
-            Body::Reversal(reversal) => put_reversal(&mut to, reversal),
-            Body::Attest { state_hash } => to.put(&state_hash.to_le_bytes()),
+            Body::InternalOpened(opened) => put_internal(out, opened),
+            Body::AccountPut(account) => put_account(out, account),
+            Body::CardPut(card) => put_card(out, card),
+            Body::Transaction(transaction) => put_transaction(out, transaction),
+            Body::Reversal(reversal) => put_reversal(out, reversal),
+            Body::Attest { state_hash } => out.put(&state_hash.to_le_bytes()),
         }
-        // Fits: MAX_BYTES is far below 64 KiB.
-        let len = to.len() as u16;
-        to.put_at(LENGTH_AT, &len.to_le_bytes());
-        out.extend_from_slice(to.as_slice());
+        put_length(out, start);
     }
 
     /// Reads one event off the front; every field is validated.
@@ -150,6 +145,42 @@ impl Event {
             },
             rest,
         ))
+    }
+}
+
+/// As [`Event::encode`], for a transaction that is not wrapped in an event.
+#[inline]
+pub(crate) fn encode_transaction(
+    out: &mut Vec<u8>,
+    seq: Seq,
+    time_us: TimeUs,
+    transaction: &TransactionEvent,
+) {
+    let start = put_header(out, KIND_TRANSACTION, seq, time_us);
+    put_transaction(out, transaction);
+    put_length(out, start);
+}
+
+/// The header, with the length left open; gives where the event starts.
+#[inline]
+fn put_header(out: &mut Vec<u8>, kind: u8, seq: Seq, time_us: TimeUs) -> usize {
+    out.reserve(Event::MAX_BYTES);
+    let start = out.len();
+    out.put(&[FORMAT, kind, 0, 0]);
+    out.put(&seq.to_le_bytes());
+    out.put(&time_us.to_le_bytes());
+    start
+}
+
+#[inline]
+fn put_length(out: &mut [u8], start: usize) {
+    // Fits: MAX_BYTES is far below 64 KiB.
+    let len = (out.len() - start) as u16;
+    if let Some(to) = out
+        .get_mut(start + LENGTH_AT..)
+        .and_then(<[u8]>::first_chunk_mut)
+    {
+        *to = len.to_le_bytes();
     }
 }
 
@@ -245,6 +276,7 @@ fn read_card(from: &mut Reader<'_>) -> Result<CardPut, EventError> {
     })
 }
 
+#[inline]
 fn put_identity(to: &mut Out, identity: &Identity) {
     to.put(&identity.key.to_le_bytes());
     to.put(&identity.locator.to_le_bytes());
@@ -253,6 +285,7 @@ fn put_identity(to: &mut Out, identity: &Identity) {
     to.put(&[identity.acquirer, identity.forwarder]);
 }
 
+#[inline]
 fn read_identity(from: &mut Reader<'_>) -> Result<Identity, EventError> {
     Ok(Identity {
         key: from.u64()?,
@@ -264,6 +297,7 @@ fn read_identity(from: &mut Reader<'_>) -> Result<Identity, EventError> {
     })
 }
 
+#[inline]
 fn put_transaction(to: &mut Out, t: &TransactionEvent) {
     let parts = flag(PART_CARD, t.card.is_some())
         | flag(PART_BALANCES, t.balances.is_some())
@@ -294,6 +328,7 @@ fn put_transaction(to: &mut Out, t: &TransactionEvent) {
     }
 }
 
+#[inline]
 fn read_transaction(from: &mut Reader<'_>) -> Result<TransactionEvent, EventError> {
     let identity = read_identity(from)?;
     let terms = from.u16()?;
@@ -442,11 +477,13 @@ const fn flag(part: u8, there: bool) -> u8 {
     if there { part } else { 0 }
 }
 
+#[inline]
 fn put_amount(to: &mut Out, amount: Amount) {
     to.put(&amount.minor.to_le_bytes());
     to.put(&amount.currency.0.to_le_bytes());
 }
 
+#[inline]
 fn read_amount(from: &mut Reader<'_>) -> Result<Amount, EventError> {
     let minor = from.u64()?;
     if minor > MAX_AMOUNT_MINOR {
@@ -457,6 +494,7 @@ fn read_amount(from: &mut Reader<'_>) -> Result<Amount, EventError> {
     Ok(Amount { minor, currency })
 }
 
+#[inline]
 fn put_legs(to: &mut Out, legs: &Legs) {
     let legs = legs.as_slice();
     to.put(&[legs.len() as u8]);
@@ -466,6 +504,7 @@ fn put_legs(to: &mut Out, legs: &Legs) {
     }
 }
 
+#[inline]
 fn read_legs(from: &mut Reader<'_>) -> Result<Legs, EventError> {
     let count = from.u8()?;
     if usize::from(count) > MAX_LEGS {
@@ -506,6 +545,7 @@ fn read_currency(from: &mut Reader<'_>) -> Result<Currency, EventError> {
         .ok_or(EventError::Field("currency"))
 }
 
+#[inline]
 fn read_transmitted(from: &mut Reader<'_>) -> Result<u32, EventError> {
     Some(from.u32()?)
         .filter(|transmitted| crate::record::is_transmitted(*transmitted))

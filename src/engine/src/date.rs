@@ -66,6 +66,13 @@ impl Date {
         MonthDay { month, day }
     }
 
+    /// Year and month as the number YYMM, as DE 14 has them; years before 2000 count as 2000.
+    #[must_use]
+    pub fn yymm(self) -> u16 {
+        let (year, month, _) = self.ymd();
+        year.saturating_sub(2000) * 100 + u16::from(month)
+    }
+
     /// The next calendar day; saturates at the end of the range.
     #[must_use]
     pub const fn next(self) -> Self {

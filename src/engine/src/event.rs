@@ -3,8 +3,8 @@
 
 use crate::account::Role;
 use crate::code::ResponseCode;
-use crate::command::Amount;
 use crate::command::{AccountStatus, CardStatus, Class, Genesis, Identity, Operation};
+use crate::command::{Amount, Transaction};
 use crate::date::Date;
 use crate::exception::ExceptionKind;
 use crate::ids::{
@@ -239,25 +239,17 @@ impl Event {
     /// The answer as it was given when the event was decided.
     #[must_use]
     pub fn outcome(&self) -> Answer {
-        let message = |code, business_date, settlement_date, balances| {
-            Answer::Message(Outcome {
-                code,
+        match &self.body {
+            Body::Transaction(t) => Answer::Message(t.outcome(self.seq)),
+            Body::Reversal(r) => Answer::Message(Outcome {
+                code: ResponseCode::Approved,
                 seq: self.seq,
                 durable_at: self.seq,
-                business_date,
-                settlement_date,
-                balances,
+                business_date: r.business_date,
+                settlement_date: r.settlement_date,
+                balances: None,
                 is_repeat: false,
-            })
-        };
-        match &self.body {
-            Body::Transaction(t) => message(t.code, t.business_date, t.settlement_date, t.balances),
-            Body::Reversal(r) => message(
-                ResponseCode::Approved,
-                r.business_date,
-                r.settlement_date,
-                None,
-            ),
+            }),
             Body::AccountPut(AccountPut { opened, .. }) | Body::CardPut(CardPut { opened, .. }) => {
                 Answer::Put(if *opened {
                     PutOutcome::Opened
@@ -322,6 +314,44 @@ impl Event {
                 }
             }
             Body::Genesis(_) | Body::Attest { .. } => {}
+        }
+    }
+}
+
+impl TransactionEvent {
+    /// An approval without effect, to be filled in place.
+    #[inline]
+    pub(crate) const fn blank(t: &Transaction) -> Self {
+        Self {
+            identity: t.identity,
+            terms: 0,
+            class: t.class,
+            operation: t.operation,
+            network: t.network,
+            code: ResponseCode::Approved,
+            business_date: Date(0),
+            settlement_date: Date(0),
+            card: None,
+            prev: RecordRef::NONE,
+            amount: t.amount,
+            legs: Legs::EMPTY,
+            balances: None,
+            linked: RecordRef::NONE,
+            exception: None,
+        }
+    }
+
+    /// The answer as it was given when the event was decided.
+    #[inline]
+    pub(crate) const fn outcome(&self, seq: Seq) -> Outcome {
+        Outcome {
+            code: self.code,
+            seq,
+            durable_at: seq,
+            business_date: self.business_date,
+            settlement_date: self.settlement_date,
+            balances: self.balances,
+            is_repeat: false,
         }
     }
 }

@@ -20,6 +20,18 @@ struct Bucket {
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
+impl Bucket {
+    /// One bit per slot with this tag, without a branch.
+    #[inline(always)]
+    fn matches(&self, tag: u16) -> u32 {
+        let mut bits = 0;
+        for (slot, other) in self.tags.iter().enumerate() {
+            bits |= u32::from(*other == tag) << slot;
+        }
+        bits
+    }
+}
+
 /// Positions by hash. Several may have the same hash.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -41,7 +53,7 @@ impl Index {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(&self, hash: u64) -> (usize, u16) {
         let mixed = mix1(hash);
         let bucket = ((mixed >> 32) * (self.buckets.len() as u64)) >> 32;
@@ -49,15 +61,17 @@ impl Index {
     }
 
     /// Positions whose hash may be this one: the caller compares.
-    #[inline]
+    #[inline(always)]
     pub fn candidates(&self, hash: u64) -> Candidates<'_> {
-        let (bucket, tag) = self.place(hash);
+        let (at, tag) = self.place(hash);
+        let bucket = self.buckets.get(at);
         Candidates {
             index: self,
             bucket,
+            at,
             tag,
-            slot: 0,
-            visited: 0,
+            matches: bucket.map_or(0, |bucket| bucket.matches(tag)),
+            visited: 1,
         }
     }
 
@@ -70,12 +84,17 @@ impl Index {
             let Some(bucket) = self.buckets.get_mut(at) else {
                 return false;
             };
-            for (to, to_tag) in bucket.positions.iter_mut().zip(&mut bucket.tags) {
-                if *to == EMPTY {
-                    *to = position;
-                    *to_tag = tag;
-                    return true;
-                }
+            let used: usize = bucket
+                .positions
+                .iter()
+                .map(|there| usize::from(*there != EMPTY))
+                .sum();
+            if let (Some(to), Some(to_tag)) =
+                (bucket.positions.get_mut(used), bucket.tags.get_mut(used))
+            {
+                *to = position;
+                *to_tag = tag;
+                return true;
             }
             at += 1;
             if at == self.buckets.len() {
@@ -89,38 +108,41 @@ impl Index {
 /// Iterator over possible positions, in the order of insertion per bucket.
 pub(crate) struct Candidates<'a> {
     index: &'a Index,
-    bucket: usize,
+    bucket: Option<&'a Bucket>,
+    at: usize,
     tag: u16,
-    slot: usize,
+    /// One bit per slot of the bucket that is still to be looked at.
+    matches: u32,
     visited: usize,
 }
 
 impl Iterator for Candidates<'_> {
     type Item = u32;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<u32> {
-        while self.visited < self.index.buckets.len() {
-            let bucket = self.index.buckets.get(self.bucket)?;
-            while let (Some(position), Some(tag)) =
-                (bucket.positions.get(self.slot), bucket.tags.get(self.slot))
-            {
-                if *position == EMPTY {
-                    return None;
+        loop {
+            let bucket = self.bucket?;
+            if self.matches != 0 {
+                let slot = self.matches.trailing_zeros() as usize;
+                self.matches &= self.matches - 1;
+                let position = *bucket.positions.get(slot)?;
+                if position != EMPTY {
+                    return Some(position);
                 }
-                self.slot += 1;
-                if *tag == self.tag {
-                    return Some(*position);
-                }
+                continue;
             }
-            self.slot = 0;
+            if bucket.positions[SLOTS - 1] == EMPTY || self.visited >= self.index.buckets.len() {
+                return None;
+            }
             self.visited += 1;
-            self.bucket += 1;
-            if self.bucket == self.index.buckets.len() {
-                self.bucket = 0;
+            self.at += 1;
+            if self.at == self.index.buckets.len() {
+                self.at = 0;
             }
+            self.bucket = self.index.buckets.get(self.at);
+            self.matches = self.bucket.map_or(0, |bucket| bucket.matches(self.tag));
         }
-        None
     }
 }
 

@@ -51,11 +51,30 @@ impl Legs {
         Self { len: 2, legs }
     }
 
+    /// As [`Self::pair`], written in place: the hot path copies no legs.
+    #[inline(always)]
+    pub(crate) const fn set_pair(&mut self, from: AccountIx, to: AccountIx, amount_minor: i64) {
+        self.legs[0] = Leg {
+            account: from,
+            delta_minor: -amount_minor,
+        };
+        self.legs[1] = Leg {
+            account: to,
+            delta_minor: amount_minor,
+        };
+        self.len = 2;
+    }
+
     /// The postings.
     #[must_use]
     #[inline]
     pub fn as_slice(&self) -> &[Leg] {
         self.legs.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Takes all postings out.
+    pub(crate) const fn clear(&mut self) {
+        *self = Self::EMPTY;
     }
 
     /// Whether nothing is posted.

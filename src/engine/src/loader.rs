@@ -169,7 +169,7 @@ impl Loader {
         let residue = residue::read(&self.residue).ok_or(LoadError::Residue)?;
         let mut engine = self.engine;
         engine.genesis = residue.genesis;
-        engine.dates = residue.dates;
+        engine.set_dates(residue.dates);
         invariants::dates_are_neighbours(engine.dates)
             .map_err(|_| LoadError::Disagree("the open dates"))?;
         engine.last_seq = residue.last_seq;

@@ -3,7 +3,7 @@
 
 use crate::date::Date;
 use crate::ids::Seq;
-use crate::index::Index;
+use crate::index::{Candidates, Index};
 use crate::legs::Legs;
 use crate::limits::{Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generation_tag};
 use crate::record::{Record, RecordRef, flags};
@@ -70,7 +70,6 @@ impl Memory {
     }
 
     /// The generation and the record that a reference names.
-    #[inline]
     pub fn get(&self, reference: RecordRef) -> Option<(&Generation, &Record)> {
         if !reference.is_some() {
             return None;
@@ -80,20 +79,17 @@ impl Memory {
         (!record.is_continuation()).then_some((generation, record))
     }
 
-    /// Records that may have this locator: the caller gets only those that do.
-    #[inline]
-    pub fn by_locator(
-        &self,
-        locator: u32,
-    ) -> impl Iterator<Item = (RecordRef, &Generation, &Record)> {
-        self.index
-            .iter()
-            .flat_map(move |index| index.candidates(u64::from(locator)))
-            .filter_map(move |position| {
-                let reference = RecordRef(position);
-                let (generation, record) = self.get(reference)?;
-                (record.locator() == locator).then_some((reference, generation, record))
-            })
+    /// The records with this locator.
+    #[inline(always)]
+    pub fn by_locator(&self, locator: u32) -> ByLocator<'_> {
+        ByLocator {
+            memory: self,
+            candidates: self
+                .index
+                .as_ref()
+                .map(|index| index.candidates(u64::from(locator))),
+            locator,
+        }
     }
 
     pub const fn is_indexed(&self) -> bool {
@@ -255,6 +251,30 @@ impl Memory {
             .has(flags::WIDE)
             .then(|| continuations(generation, reference).next())?
             .map(Record::continued_slot)
+    }
+}
+
+/// Iterator over the records with a locator.
+pub(crate) struct ByLocator<'a> {
+    memory: &'a Memory,
+    candidates: Option<Candidates<'a>>,
+    locator: u32,
+}
+
+impl<'a> Iterator for ByLocator<'a> {
+    type Item = (RecordRef, &'a Generation, &'a Record);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let candidates = self.candidates.as_mut()?;
+        loop {
+            let reference = RecordRef(candidates.next()?);
+            if let Some((generation, record)) = self.memory.get(reference)
+                && record.locator() == self.locator
+            {
+                return Some((reference, generation, record));
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ impl<T> Chunked<T> {
         self.len
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, ix: u32) -> Option<&T> {
         let ix = ix as usize;
         self.chunks
@@ -33,7 +33,7 @@ impl<T> Chunked<T> {
             .get(ix & (CHUNK_ROWS - 1))
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn get_mut(&mut self, ix: u32) -> Option<&mut T> {
         let ix = ix as usize;
         self.chunks

@@ -9,7 +9,7 @@ mod transaction;
 use crate::command::{Command, Request};
 use crate::date::{Date, MonthDay};
 use crate::engine::{Decision, Engine};
-use crate::event::{Answer, Body, Event};
+use crate::event::{Answer, Body, Event, TransactionEvent};
 use crate::ids::NetworkId;
 use crate::limits::SETTLEMENT_REACH_DAYS;
 
@@ -26,11 +26,15 @@ impl Engine {
                 self.event(time_us, Body::Genesis(*genesis))
             };
         }
-        let body = if self.genesis.is_none() || !self.options.indexed {
+        let body = if !self.can_decide() {
             Err(self.not_ready(&command.request))
         } else {
             match &command.request {
-                Request::Transaction(transaction) => self.decide_transaction(transaction),
+                Request::Transaction(transaction) => {
+                    let mut event = TransactionEvent::blank(transaction);
+                    self.decide_transaction(transaction, &mut event)
+                        .map(|()| Body::Transaction(event))
+                }
                 Request::Reversal(reversal) => self.decide_reversal(reversal),
                 Request::OpenInternal { network, currency } => {
                     self.decide_internal(*network, *currency)
@@ -47,6 +51,12 @@ impl Engine {
             Ok(body) => self.event(time_us, body),
             Err(answer) => Decision::Answer(answer),
         }
+    }
+
+    /// Whether there is a genesis, and there are look-up tables.
+    #[inline]
+    pub(crate) const fn can_decide(&self) -> bool {
+        self.genesis.is_some() && self.options.indexed
     }
 
     #[inline]

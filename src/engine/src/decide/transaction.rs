@@ -5,49 +5,16 @@ use crate::account::AccountRow;
 use crate::card::CardRow;
 use crate::code::ResponseCode;
 use crate::command::AccountStatus;
-use crate::command::{Amount, CardStatus, Class, Operation, Transaction};
+use crate::command::{CardStatus, Class, Operation, Transaction};
 use crate::date::Date;
 use crate::engine::Engine;
-use crate::event::{Answer, Body, TransactionEvent};
+use crate::event::{Answer, TransactionEvent};
 use crate::exception::ExceptionKind;
 use crate::ids::{AccountIx, AccountNumber, CardIx};
 use crate::legs::{Legs, TooMuch};
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_SLOTS_PER_EVENT};
 use crate::outcome::Balances;
 use crate::record::{RecordRef, flags};
-
-/// What a transaction comes to.
-struct Verdict {
-    code: ResponseCode,
-    legs: Legs,
-    balances: Option<Balances>,
-    linked: RecordRef,
-    exception: Option<ExceptionKind>,
-}
-
-impl Verdict {
-    const fn declined(code: ResponseCode) -> Self {
-        Self {
-            code,
-            legs: Legs::EMPTY,
-            balances: None,
-            linked: RecordRef::NONE,
-            exception: None,
-        }
-    }
-
-    const fn approved(legs: Legs) -> Self {
-        Self {
-            legs,
-            ..Self::declined(ResponseCode::Approved)
-        }
-    }
-
-    const fn with_exception(mut self, kind: ExceptionKind) -> Self {
-        self.exception = Some(kind);
-        self
-    }
-}
 
 /// What the look-up of a message's relatives found.
 #[derive(Clone, Copy)]
@@ -64,19 +31,70 @@ type Known<'a> = (CardIx, &'a CardRow);
 
 impl Engine {
     /// The whole way of a request or an advice: repeat, room, tombstone, rules.
+    /// Fills `event`, which is [`TransactionEvent::blank`].
     #[inline]
-    pub(super) fn decide_transaction(&self, t: &Transaction) -> Result<Body, Answer> {
-        let identity = normal_identity(&t.identity);
-        let terms = terms(t);
-        let details = Details::from(&identity);
+    pub(crate) fn decide_transaction(
+        &self,
+        t: &Transaction,
+        event: &mut TransactionEvent,
+    ) -> Result<(), Answer> {
+        event.identity = normal_identity(&t.identity);
+        event.terms = terms(t);
+        let details = Details::from(&event.identity);
+        let mut relatives = self.relatives(t, event, &details)?;
+        if self.is_full(t.class) {
+            return Err(self.refusal(ResponseCode::IssuerUnavailable));
+        }
+        let card = t
+            .pan
+            .and_then(|pan| self.find_card(pan))
+            .and_then(|ix| Some((ix, self.cards.get(ix.0)?)));
+        if let Some((ix, row)) = card {
+            event.card = Some(ix);
+            event.prev = row.newest;
+            if row.has_loose_tombstone() {
+                relatives.tombstone |= self.loose_tombstone(row, &details, t.class);
+            }
+        }
+        event.business_date = self.dates.default_date();
+        event.settlement_date = self.settlement_date(t.network, t.settlement, event.business_date);
+        // More than 12 digits is declined, and what is kept has 12.
+        event.amount.minor = t.amount.minor.min(MAX_AMOUNT_MINOR);
+        event.code = if relatives.tombstone {
+            ResponseCode::DoNotHonour
+        } else if t.class == Class::FinancialAdvice {
+            self.accept(t, card, relatives, event)
+        } else {
+            match self.authorise(t, card, event) {
+                Ok(()) => ResponseCode::Approved,
+                Err(code) => code,
+            }
+        };
+        if !event.code.is_approved() {
+            // Whatever was written before a later rule declined.
+            event.legs.clear();
+            event.balances = None;
+        }
+        Ok(())
+    }
+
+    /// Looks for the message itself (then its first answer is the answer), for
+    /// its tombstone, and for an advice's request.
+    #[inline]
+    fn relatives(
+        &self,
+        t: &Transaction,
+        event: &TransactionEvent,
+        details: &Details,
+    ) -> Result<Relatives, Answer> {
         let mut relatives = Relatives {
             tombstone: false,
             request: RecordRef::NONE,
             corrected: false,
         };
-        for (reference, generation, record) in self.memory.by_locator(identity.locator) {
-            if record.is_same_message(&identity, t.class) {
-                return Err(self.repeat(reference, generation, record, terms));
+        for (reference, generation, record) in self.memory.by_locator(event.identity.locator) {
+            if record.is_same_message(&event.identity, t.class) {
+                return Err(self.repeat(reference, generation, record, event.terms));
             }
             let (same, differs) = details.compare(record);
             if differs {
@@ -98,54 +116,11 @@ impl Engine {
                 relatives.corrected |= self.memory.link(reference).is_some();
             }
         }
-        if self.is_full(t.class) {
-            return Err(self.refusal(ResponseCode::IssuerUnavailable));
-        }
-        let card = t
-            .pan
-            .and_then(|pan| self.find_card(pan))
-            .and_then(|ix| Some((ix, self.cards.get(ix.0)?)));
-        if let Some((_, row)) = card
-            && row.has_loose_tombstone()
-        {
-            relatives.tombstone |= self.loose_tombstone(row, &details, t.class);
-        }
-        let business_date = self.dates.default_date();
-        let verdict = if relatives.tombstone {
-            Verdict::declined(ResponseCode::DoNotHonour)
-        } else if t.class == Class::FinancialAdvice {
-            self.accept(t, card, relatives)
-        } else {
-            match self.authorise(t, card, business_date) {
-                Ok(verdict) => verdict,
-                Err(code) => Verdict::declined(code),
-            }
-        };
-        Ok(Body::Transaction(TransactionEvent {
-            identity,
-            terms,
-            class: t.class,
-            operation: t.operation,
-            network: t.network,
-            code: verdict.code,
-            business_date,
-            settlement_date: self.settlement_date(t.network, t.settlement, business_date),
-            card: card.map(|(ix, _)| ix),
-            prev: card.map_or(RecordRef::NONE, |(_, row)| row.newest),
-            amount: Amount {
-                // More than 12 digits is declined, and what is kept has 12.
-                minor: t.amount.minor.min(MAX_AMOUNT_MINOR),
-                currency: t.amount.currency,
-            },
-            legs: verdict.legs,
-            balances: verdict.balances,
-            linked: verdict.linked,
-            exception: verdict.exception,
-        }))
+        Ok(relatives)
     }
 
     /// Whether there is no room to remember another message of this class.
-    pub(super) const fn is_full(&self, class: Class) -> bool {
+    pub(crate) const fn is_full(&self, class: Class) -> bool {
         let room = match class {
             Class::FinancialRequest => self.memory.room(),
             Class::FinancialAdvice | Class::Reversal => self.memory.room_with_reserve(),
@@ -184,39 +159,41 @@ impl Engine {
     /// | 51 | available is less than the amount |
     ///
     /// Inquiries need no amount: for them 13 and both 12 are left out.
+    #[inline]
     fn authorise(
         &self,
         t: &Transaction,
         card: Option<Known<'_>>,
-        business_date: Date,
-    ) -> Result<Verdict, ResponseCode> {
+        event: &mut TransactionEvent,
+    ) -> Result<(), ResponseCode> {
         self.authorise_amount(t)?;
         if card.is_none() && (t.pan.is_some() || t.operation != Operation::Transfer) {
             return Err(ResponseCode::NoSuchCard);
         }
         if let Some((_, card)) = card {
-            authorise_card(t, card, business_date)?;
+            self.authorise_card(t, card, event.business_date)?;
         }
         let (ix, row, to) = self.authorise_accounts(t, card)?;
         if t.operation.is_inquiry() {
-            return self.authorise_inquiry(t, row);
+            event.balances = Some(self.authorise_inquiry(t, row)?);
+            return Ok(());
         }
-        let legs = match to {
+        match to {
             Some((to, to_row)) => {
                 if row.currency != to_row.currency || row.currency != t.amount.currency {
                     return Err(ResponseCode::InvalidTransaction);
                 }
                 // At most 12 digits.
-                Legs::pair(ix, to, t.amount.minor as i64)
+                event.legs.set_pair(ix, to, t.amount.minor as i64);
             }
             None => self
-                .network_legs(t, ix, row)
+                .network_legs(t, ix, row, &mut event.legs)
                 .ok_or(ResponseCode::InvalidTransaction)?,
-        };
+        }
         if let Some(refusal) = t.refusal {
             return Err(refusal);
         }
-        let delta = legs.delta_of(ix);
+        let delta = event.legs.delta_of(ix);
         let available = row
             .view(self.dates.closing())
             .available()
@@ -224,9 +201,34 @@ impl Engine {
         if delta < 0 && available < -delta {
             return Err(ResponseCode::InsufficientFunds);
         }
-        Ok(Verdict::approved(legs))
+        Ok(())
     }
 
+    #[inline]
+    fn authorise_card(
+        &self,
+        t: &Transaction,
+        card: &CardRow,
+        business_date: Date,
+    ) -> Result<(), ResponseCode> {
+        match card.status() {
+            CardStatus::Active => {}
+            CardStatus::Lost => return Err(ResponseCode::LostCard),
+            CardStatus::Stolen => return Err(ResponseCode::StolenCard),
+            CardStatus::Blocked => return Err(ResponseCode::NotPermittedToCardholder),
+        }
+        let month = match self.today {
+            (date, month) if date == business_date => month,
+            _ => business_date.yymm(),
+        };
+        let expiry = card.expiry_yymm();
+        if month > expiry || t.expiry.is_some_and(|sent| sent.yymm() != expiry) {
+            return Err(ResponseCode::ExpiredCard);
+        }
+        Ok(())
+    }
+
+    #[inline]
     fn authorise_amount(&self, t: &Transaction) -> Result<(), ResponseCode> {
         if t.operation.is_inquiry() {
             return Ok(());
@@ -251,6 +253,7 @@ impl Engine {
 
     /// The account that pays or is asked about, and for a transfer the one that gets.
     #[allow(clippy::type_complexity)]
+    #[inline]
     fn authorise_accounts(
         &self,
         t: &Transaction,
@@ -302,7 +305,7 @@ impl Engine {
         &self,
         t: &Transaction,
         row: &AccountRow,
-    ) -> Result<Verdict, ResponseCode> {
+    ) -> Result<Balances, ResponseCode> {
         if let Some(refusal) = t.refusal {
             return Err(refusal);
         }
@@ -310,13 +313,10 @@ impl Engine {
         let (Some(ledger_minor), Some(available_minor)) = (view.ledger(), view.available()) else {
             return Err(ResponseCode::InvalidAccount);
         };
-        Ok(Verdict {
-            balances: Some(Balances {
-                currency: row.currency,
-                ledger_minor,
-                available_minor,
-            }),
-            ..Verdict::approved(Legs::EMPTY)
+        Ok(Balances {
+            currency: row.currency,
+            ledger_minor,
+            available_minor,
         })
     }
 
@@ -326,70 +326,76 @@ impl Engine {
         self.accounts.get(ix.0)?.is_customer().then_some(ix)
     }
 
-    /// Postings between a customer's account and a network. `None` when no
-    /// amount is in the account's currency.
-    fn network_legs(&self, t: &Transaction, ix: AccountIx, row: &AccountRow) -> Option<Legs> {
+    /// Postings between a customer's account and a network, into empty `legs`.
+    /// `None` when no amount is in the account's currency.
+    #[inline]
+    fn network_legs(
+        &self,
+        t: &Transaction,
+        ix: AccountIx,
+        row: &AccountRow,
+        legs: &mut Legs,
+    ) -> Option<()> {
         let settlement = self.settlement(t.network, t.amount.currency)?;
-        let sign = if t.operation == Operation::Refund {
-            -1
-        } else {
-            1
-        };
-        let amount = i64::try_from(t.amount.minor).ok()?.checked_mul(sign)?;
+        let amount = signed(t, t.amount.minor)?;
         if t.amount.currency == row.currency {
-            return Some(Legs::pair(ix, settlement, amount));
+            legs.set_pair(ix, settlement, amount);
+            return Some(());
         }
         let billing = t
             .billing
             .filter(|billing| billing.currency == row.currency && billing.minor > 0)?;
-        let own = i64::try_from(billing.minor).ok()?.checked_mul(sign)?;
         let (theirs, ours) = (
             self.currency(t.amount.currency)?.position,
             self.currency(row.currency)?.position,
         );
         // Per currency the sum is zero: the bank's position carries the exchange.
-        let mut legs = Legs::pair(ix, ours, own);
-        legs.add_all(&Legs::pair(theirs, settlement, amount)).ok()?;
-        Some(legs)
+        legs.set_pair(ix, ours, signed(t, billing.minor)?);
+        legs.add(theirs, -amount).ok()?;
+        legs.add(settlement, amount).ok()
     }
 
     /// The rules for an advice: the network has answered already, so it is
     /// accepted, into overdraft if need be; what fits no account goes to the
     /// suspense account and becomes an exception.
-    fn accept(&self, t: &Transaction, card: Option<Known<'_>>, relatives: Relatives) -> Verdict {
+    fn accept(
+        &self,
+        t: &Transaction,
+        card: Option<Known<'_>>,
+        relatives: Relatives,
+        event: &mut TransactionEvent,
+    ) -> ResponseCode {
         if t.amount.minor > MAX_AMOUNT_MINOR
             || t.billing
                 .is_some_and(|billing| billing.minor > MAX_AMOUNT_MINOR)
         {
-            return Verdict::declined(ResponseCode::InvalidAmount);
+            return ResponseCode::InvalidAmount;
         }
         if t.operation.is_inquiry() {
-            return Verdict::approved(Legs::EMPTY);
+            return ResponseCode::Approved;
         }
         if relatives.request.is_some() && relatives.corrected {
-            return Verdict::approved(Legs::EMPTY).with_exception(ExceptionKind::AdviceAgain);
+            event.exception = Some(ExceptionKind::AdviceAgain);
+            return ResponseCode::Approved;
         }
         let before = self.memory.legs(relatives.request);
-        let accounts = if t.operation == Operation::Transfer {
+        let wanted = if t.operation == Operation::Transfer {
             self.transfer_legs(t, card, &before)
         } else {
             self.advice_legs(t, card, &before)
         };
-        let Some((wanted, exception)) = accounts else {
-            return Verdict::approved(Legs::EMPTY)
-                .with_exception(ExceptionKind::AdviceUnknownCurrency);
-        };
-        let legs = match difference(&wanted, &before) {
-            Ok(legs) => legs,
-            Err(TooMuch) => {
-                return Verdict::approved(Legs::EMPTY).with_exception(ExceptionKind::AdviceAgain);
-            }
-        };
-        Verdict {
-            linked: relatives.request,
-            exception,
-            ..Verdict::approved(legs)
+        match wanted {
+            None => event.exception = Some(ExceptionKind::AdviceUnknownCurrency),
+            Some((wanted, exception)) => match difference(&wanted, &before) {
+                Err(TooMuch) => event.exception = Some(ExceptionKind::AdviceAgain),
+                Ok(legs) => {
+                    event.legs = legs;
+                    event.linked = relatives.request;
+                    event.exception = exception;
+                }
+            },
         }
+        ResponseCode::Approved
     }
 
     /// Postings of an advice that settles with a network. `None` when the bank
@@ -420,20 +426,16 @@ impl Engine {
                 if t.amount.minor == 0 {
                     return Some((Legs::EMPTY, None));
                 }
-                match self.network_legs(t, ix, row) {
-                    Some(legs) => return Some((legs, None)),
+                let mut legs = Legs::EMPTY;
+                match self.network_legs(t, ix, row, &mut legs) {
+                    Some(()) => return Some((legs, None)),
                     None => ExceptionKind::AdviceOtherCurrency,
                 }
             }
             (None, Some(_)) => ExceptionKind::AdviceNoAccount,
             (None, None) => ExceptionKind::AdviceUnknownCard,
         };
-        let sign = if t.operation == Operation::Refund {
-            -1
-        } else {
-            1
-        };
-        let amount = i64::try_from(t.amount.minor).ok()?.checked_mul(sign)?;
+        let amount = signed(t, t.amount.minor)?;
         let mut legs = Legs::EMPTY;
         if amount != 0 {
             legs.add_all(&Legs::pair(suspense, settlement, amount))
@@ -487,22 +489,13 @@ fn difference(wanted: &Legs, before: &Legs) -> Result<Legs, TooMuch> {
     Ok(legs)
 }
 
-fn authorise_card(
-    t: &Transaction,
-    card: &CardRow,
-    business_date: Date,
-) -> Result<(), ResponseCode> {
-    match card.status() {
-        CardStatus::Active => {}
-        CardStatus::Lost => return Err(ResponseCode::LostCard),
-        CardStatus::Stolen => return Err(ResponseCode::StolenCard),
-        CardStatus::Blocked => return Err(ResponseCode::NotPermittedToCardholder),
-    }
-    let (year, month, _) = business_date.ymd();
-    let today = year.saturating_sub(2000) * 100 + u16::from(month);
-    let expiry = card.expiry_yymm();
-    if today > expiry || t.expiry.is_some_and(|sent| sent.yymm() != expiry) {
-        return Err(ResponseCode::ExpiredCard);
-    }
-    Ok(())
+/// What the network gains: negative for a refund.
+#[inline]
+fn signed(t: &Transaction, minor: u64) -> Option<i64> {
+    let minor = i64::try_from(minor).ok()?;
+    Some(if t.operation == Operation::Refund {
+        -minor
+    } else {
+        minor
+    })
 }
