@@ -101,21 +101,68 @@ fn what_types_do_not_hold() {
     wrong_link("max_amount_minor = { KRW = 1_000_000_000_000 }", "g.toml:5: links[0].max_amount_minor.KRW: 1000000000000 is not within 1 to 999999999999");
     wrong_link("allow = []", "g.toml:5: links[0].allow: at least one operation is needed");
     wrong_link("tls = { certificate = \"c.pem\", key = \"k.pem\" }", "g.toml:5: links[0].tls.certificate: c.pem cannot be read: No such file or directory (os error 2)");
-    wrong_link("[links.tls]\ncertificate = \"g.toml\"\n\nkey = \"k.pem\"", "g.toml:6: links[0].tls.certificate: g.toml cannot be read: No such file or directory (os error 2)");
 }
 
 #[test]
 fn files_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-    write("c.pem", "");
-    assert_eq!(
-        error_in(
-            folder.path(),
-            &format!("{LINK}[links.tls]\nkey = \"k.pem\"\ncertificate = \"c.pem\"")
-        ),
-        "g.toml:6: links[0].tls.key: k.pem cannot be read: No such file or directory (os error 2)"
+    let tls = |certificate: &str, key: &str, client_ca: &str| {
+        format!("{LINK}[links.tls]\nkey = \"{key}\"\n\ncertificate = \"{certificate}\"{client_ca}")
+    };
+    let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let (one, other) = (made("one"), made("other"));
+    write("one.pem", &one.cert.pem());
+    write("one.key", &one.signing_key.serialize_pem());
+    write("other.key", &other.signing_key.serialize_pem());
+    write("empty.pem", "");
+    write(
+        "broken.pem",
+        "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
     );
+    for (text, expected) in [
+        (
+            tls("none.pem", "one.key", ""),
+            "g.toml:8: links[0].tls.certificate: none.pem cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            tls("empty.pem", "one.key", ""),
+            "g.toml:8: links[0].tls.certificate: empty.pem: no certificate in it",
+        ),
+        (
+            tls("one.key", "one.key", ""),
+            "g.toml:8: links[0].tls.certificate: one.key: no certificate in it",
+        ),
+        (
+            tls("one.pem", "none.key", ""),
+            "g.toml:6: links[0].tls.key: none.key cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            tls("one.pem", "one.pem", ""),
+            "g.toml:6: links[0].tls.key: one.pem: no items found",
+        ),
+        (
+            tls("one.pem", "other.key", ""),
+            "g.toml:6: links[0].tls.key: other.key with its certificate: keys may not be consistent: KeyMismatch",
+        ),
+        (
+            tls("one.pem", "one.key", "\nclient_ca = \"empty.pem\""),
+            "g.toml:9: links[0].tls.client_ca: empty.pem: no certificate in it",
+        ),
+    ] {
+        assert_eq!(error_in(folder.path(), &text), expected, "{text}");
+    }
+    let broken = error_in(folder.path(), &tls("broken.pem", "one.key", ""));
+    assert!(
+        broken.starts_with("g.toml:8: links[0].tls.certificate: broken.pem: "),
+        "{broken}"
+    );
+    let text = tls("one.pem", "one.key", "\nclient_ca = \"one.pem\"");
+    let config = Config::from_text(&folder.path().join("g.toml"), &text).unwrap();
+    let found = config.links[0].tls.as_ref().unwrap();
+    assert_eq!(found.client_ca, Some(folder.path().join("one.pem")));
+    assert_eq!(found.key, folder.path().join("one.key"), "paths are whole");
+
     let token = "token-with-a-secret";
     write("short", "123456789012345\n");
     write("long", token);

@@ -14,7 +14,7 @@ use super::file::{FileAdmin, FileConfig, FileLink};
 use super::locate::{Source, Step, at};
 use super::{
     AdminConfig, Bank, Config, ConfigError, EngineConfig, JournalConfig, LinkConfig, LogConfig,
-    Network, Secret, StoreConfig, TlsConfig,
+    Network, Secret, StoreConfig,
 };
 
 /// DE 4 has twelve digits.
@@ -110,7 +110,6 @@ fn check_engine(source: &Source<'_>, engine: EngineConfig) -> Result<(), ConfigE
             1 << 20,
             1 << 30,
         ),
-        ("max_in_flight", engine.max_in_flight.into(), 1, 1 << 20),
     ] {
         bounds(source, at!["engine", key], value, low, high)?;
     }
@@ -335,7 +334,7 @@ fn link(
     }
     let tls = file
         .tls
-        .map(|tls| check_tls(source, index, tls))
+        .map(|tls| super::tls::check(source, index, tls))
         .transpose()?;
     Ok(LinkConfig {
         cardless_transfers: file.cardless_transfers.unwrap_or(file.network.is_none()),
@@ -357,28 +356,6 @@ fn link(
         allow: file.allow,
         max_amount_minor: file.max_amount_minor,
         sign_on_required: file.sign_on_required,
-    })
-}
-
-/// Paths made whole, and files that are there.
-fn check_tls(source: &Source<'_>, index: usize, tls: TlsConfig) -> Result<TlsConfig, ConfigError> {
-    let found = |key: &str, path: PathBuf| {
-        let path = source.folder().join(path);
-        match std::fs::File::open(&path) {
-            Ok(_) => Ok(path),
-            Err(why) => {
-                let what = format!("{} cannot be read: {why}", path.display());
-                Err(source.error(at!["links", index, "tls", key], what))
-            }
-        }
-    };
-    Ok(TlsConfig {
-        certificate: found("certificate", tls.certificate)?,
-        key: found("key", tls.key)?,
-        client_ca: tls
-            .client_ca
-            .map(|path| found("client_ca", path))
-            .transpose()?,
     })
 }
 

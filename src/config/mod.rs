@@ -12,6 +12,7 @@ pub mod currency;
 mod file;
 mod locate;
 mod secret;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -82,8 +83,6 @@ pub struct EngineConfig {
     pub attest_every: u64,
     /// Most bytes decided but not yet durable; above it requests are refused with 91.
     pub max_pending_journal_bytes: u64,
-    /// Most requests decided or queued but not yet answered, over all links.
-    pub max_in_flight: u32,
 }
 
 /// The journal's files.
@@ -291,7 +290,6 @@ impl Default for EngineConfig {
             remembered_transactions: 1 << 21,
             attest_every: 100_000,
             max_pending_journal_bytes: 16 << 20,
-            max_in_flight: 65_536,
         }
     }
 }
