@@ -5,7 +5,7 @@ use crate::error::{BuildError, BuildReason};
 use crate::field_set::FieldSet;
 use crate::message::{Message, Side};
 use crate::mti::Mti;
-use crate::rule::{Class, Code, Pad, Prefix, Rule};
+use crate::rule::{Class, Code, Pad, Prefix, Quick, Rule};
 use crate::{LAST_FIELD, MAX_MESSAGE_BYTES};
 use crate::{classes, ebcdic};
 
@@ -133,18 +133,29 @@ impl Builder<'_, '_> {
     /// Adds a field from ASCII digits or characters, converted to the field's
     /// encoding and padded to its length. Track data may have `D` or `=` as
     /// its separator.
+    #[inline(always)]
     pub fn text(&mut self, field: u8, text: &[u8]) -> &mut Self {
         let rule = self.dialect.rule(field);
-        if rule.prefix == Prefix::Fixed
-            && rule.code() == Code::Ascii
-            && text.len() == usize::from(rule.max)
-            && classes::quick(rule.quick, text)
-        {
-            if self.admit(field) {
-                self.out.extend_from_slice(text);
-            }
-            return self;
+        // A value that needs neither padding nor converting, as most do that a
+        // response adds; made where its length is known.
+        let whole = rule.prefix == Prefix::Fixed && text.len() == usize::from(rule.max);
+        let good = match rule.quick {
+            Quick::Digits => classes::digits(text),
+            Quick::Alphanumeric => classes::alphanumeric(text),
+            _ => false,
+        };
+        if !whole || !good {
+            return self.any_text(field, text);
         }
+        if self.admit(field) {
+            self.out.extend_from_slice(text);
+        }
+        self
+    }
+
+    #[inline(never)]
+    fn any_text(&mut self, field: u8, text: &[u8]) -> &mut Self {
+        let rule = self.dialect.rule(field);
         match check_text(rule, text) {
             Ok(fill) => {
                 if self.admit(field) {
@@ -161,7 +172,7 @@ impl Builder<'_, '_> {
     pub fn number(&mut self, field: u8, number: u64) -> &mut Self {
         let mut digits = [0; 20];
         let digits = decimal(number, &mut digits);
-        self.text(field, digits)
+        self.any_text(field, digits)
     }
 
     /// Adds an amount of class x+n.

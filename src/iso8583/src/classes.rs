@@ -122,6 +122,12 @@ pub(crate) fn digits(bytes: &[u8]) -> bool {
     check(bytes, b'0', bad_digits)
 }
 
+/// Whether all bytes are ASCII letters, digits or blanks.
+#[inline(always)]
+pub(crate) fn alphanumeric(bytes: &[u8]) -> bool {
+    check(bytes, b'0', bad_alphanumeric)
+}
+
 /// Whether all bytes are EBCDIC digits.
 #[inline(always)]
 pub(crate) fn ebcdic_digits(bytes: &[u8]) -> bool {

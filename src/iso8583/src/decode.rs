@@ -147,22 +147,25 @@ impl<'a> Walk<'_, 'a> {
                 self.kind = rule.quick;
                 self.run = self.at;
             }
-            let span = if self.kind == Quick::None {
-                let Ok(span) = full_field(rule, self.frame, self.at) else {
-                    return false;
-                };
-                self.run = span.start() + span.bytes();
+            // An offset beyond the frame is noticed when its run is checked.
+            let span = if rule.prefix == Prefix::Fixed && self.kind != Quick::None {
+                let span = rule.span.at(self.at);
+                self.at += rule.span.bytes();
                 span
-            } else if rule.prefix == Prefix::Fixed {
-                rule.span.at(self.at)
-            } else {
+            } else if self.kind != Quick::None {
                 let Some(span) = quick_variable(rule, self.frame, self.at) else {
                     return false;
                 };
+                self.at = span.start() + span.bytes();
+                span
+            } else {
+                let Ok(span) = full_field(rule, self.frame, self.at) else {
+                    return false;
+                };
+                self.at = span.start() + span.bytes();
+                self.run = self.at;
                 span
             };
-            // An offset beyond the frame is noticed when its run is checked.
-            self.at = self.at + span.prefix() + span.bytes();
             self.count = message.push(self.count, field, span);
         }
         true
