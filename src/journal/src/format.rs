@@ -362,3 +362,102 @@ impl Identity {
         .ok_or(Fault::Short(IDENTITY_BYTES))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: Uuid = [9; 16];
+
+    fn frame(first: Seq, last: Seq, watermark: Seq, payload: &[u8]) -> Vec<u8> {
+        let header = FrameHeader {
+            crc: 0,
+            previous_crc: 1,
+            length: 0,
+            first,
+            last,
+            watermark,
+            incarnation: 4,
+            batch_id: 6,
+        };
+        let mut out = Vec::new();
+        header.encode(frame_seed(&UUID, 2, 4), payload, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_frame_reads_back_under_its_own_seed_only() {
+        let bytes = frame(3, 5, 2, b"events");
+        assert_eq!(bytes.len(), 72);
+        let header = FrameHeader::decode(frame_seed(&UUID, 2, 4), &bytes).unwrap();
+        assert_eq!(
+            (header.first, header.last, header.watermark, header.length),
+            (3, 5, 2, 6)
+        );
+        for seed in [
+            frame_seed(&[8; 16], 2, 4),
+            frame_seed(&UUID, 3, 4),
+            frame_seed(&UUID, 2, 5),
+        ] {
+            let fault = FrameHeader::decode(seed, &bytes).unwrap_err();
+            assert_eq!(fault, Fault::Bad("frame checksum does not match"));
+        }
+    }
+
+    #[test]
+    fn sequences_that_cannot_be_are_refused_though_the_checksum_holds() {
+        // first, last, watermark, payload, accepted
+        let table: [(Seq, Seq, Seq, &[u8], bool); 7] = [
+            (1, 1, 0, b"e", true),
+            (5, 9, 4, b"e", true),
+            (0, 0, 0, b"e", false),
+            (5, 3, 2, b"e", false),
+            (5, 9, 5, b"e", false),
+            (5, 4, 4, b"", true),
+            (5, 4, 4, b"e", false),
+        ];
+        for (first, last, watermark, payload, accepted) in table {
+            let bytes = frame(first, last, watermark, payload);
+            let decoded = FrameHeader::decode(frame_seed(&UUID, 2, 4), &bytes);
+            assert_eq!(decoded.is_ok(), accepted, "{first} {last} {watermark}");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_every_format_is_noticed() {
+        let mut segment = Vec::new();
+        let header = SegmentHeader {
+            uuid: UUID,
+            number: 2,
+            incarnation: 4,
+            file_bytes: 4096,
+            previous: SegmentEnd::default(),
+        };
+        header.encode(&mut segment);
+        assert_eq!(SegmentHeader::decode(&segment), Ok(header));
+        let identity = Identity {
+            uuid: UUID,
+            incarnation: 4,
+        };
+        let slot = identity.encode();
+        assert_eq!(Identity::decode(&slot), Ok(identity));
+        let frame = frame(3, 5, 2, b"events");
+        let seed = frame_seed(&UUID, 2, 4);
+        let flips = |bytes: &[u8], bits: usize, accepts: &dyn Fn(&[u8]) -> bool| {
+            for bit in 0..bits {
+                let mut bytes = bytes.to_vec();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert!(!accepts(&bytes), "bit {bit}");
+            }
+        };
+        flips(&frame, frame.len() * 8, &|bytes| {
+            FrameHeader::decode(seed, bytes).is_ok()
+        });
+        flips(&segment, segment.len() * 8, &|bytes| {
+            SegmentHeader::decode(bytes).is_ok()
+        });
+        flips(&slot, IDENTITY_BYTES * 8, &|bytes| {
+            Identity::decode(bytes).is_ok()
+        });
+    }
+}

@@ -69,7 +69,9 @@ fn work(shared: &Shared, job: Job) -> bool {
         Job::Prepare { recycled, spare } => prepare(shared, recycled, spare),
     };
     let fine = done.is_ok();
-    shared.pool().fault = done.err();
+    if let Err(error) = done {
+        shared.pool().fault = Some(error);
+    }
     shared.ready.notify_all();
     fine
 }
@@ -114,6 +116,8 @@ fn next_job(shared: &Shared, pool: &mut Pool) -> Option<Job> {
             spare: pool.last_spare,
         });
     }
+    // All that failed before has been done since.
+    pool.fault = None;
     None
 }
 

@@ -34,7 +34,8 @@ pub struct Recovered {
     pub uuid: [u8; 16],
     /// This start's number, higher than every one before it.
     pub incarnation: u64,
-    /// What was cut off behind the last good group, if anything was.
+    /// What was cut off behind the last good group, if anything was. Without
+    /// [`JournalOptions::zero_recycled`], old bytes there count too.
     pub cut: Option<TornTail>,
     /// Whether the journal was created.
     pub fresh: bool,
@@ -59,7 +60,8 @@ pub struct ScanReport {
 }
 
 /// Checks the whole journal in `dir` without a lock and without changing
-/// anything; `None` if there is no journal.
+/// anything; `None` if there is no journal. Meant for a journal that nobody
+/// writes meanwhile: of one that grows, its end may look torn or damaged.
 ///
 /// # Errors
 /// Whatever would keep [`Journal::open`] from starting, with its place.
@@ -256,22 +258,21 @@ impl Opening {
                 );
             }
         }
-        let (segment, previous_crc) = self.begin(Begin {
+        let begun = self.begin(Begin {
             uuid,
             incarnation,
             previous: found.proven,
             tail: found.tail,
         })?;
-        self.finish(
-            lock,
+        Ok(Recovered {
+            journal: self.start(lock, identity, begun, head)?,
+            head,
+            first,
             uuid,
             incarnation,
-            segment,
-            previous_crc,
-            (first, head),
-            found.cut,
-            false,
-        )
+            cut: found.cut,
+            fresh: false,
+        })
     }
 
     fn create(mut self, lock: Box<dyn DiskLock>) -> Result<Recovered, JournalError> {
@@ -280,7 +281,7 @@ impl Opening {
             None => random_uuid(self.dir())?,
         };
         let incarnation = 1;
-        let (segment, previous_crc) = self.begin(Begin {
+        let begun = self.begin(Begin {
             uuid,
             incarnation,
             previous: SegmentEnd::default(),
@@ -289,16 +290,15 @@ impl Opening {
         // After the first segment: an identity without one means loss.
         let identity = Identity { uuid, incarnation };
         layout::write_identity(self.disk(), self.dir(), &identity, self.identity)?;
-        self.finish(
-            lock,
+        Ok(Recovered {
+            journal: self.start(lock, identity, begun, 0)?,
+            head: 0,
+            first: 1,
             uuid,
             incarnation,
-            segment,
-            previous_crc,
-            (1, 0),
-            None,
-            true,
-        )
+            cut: None,
+            fresh: true,
+        })
     }
 
     fn keep(&mut self, number: u64, first: Seq, file_bytes: u64) {
@@ -393,35 +393,21 @@ impl Opening {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one caller per way to open")]
-    fn finish(
+    fn start(
         self,
         lock: Box<dyn DiskLock>,
-        uuid: Uuid,
-        incarnation: u64,
-        segment: Segment,
-        previous_crc: u32,
-        (first, head): (Seq, Seq),
-        cut: Option<TornTail>,
-        fresh: bool,
-    ) -> Result<Recovered, JournalError> {
-        let journal = FileJournal::new(Opened {
+        identity: Identity,
+        (segment, previous_crc): (Segment, u32),
+        head: Seq,
+    ) -> Result<FileJournal, JournalError> {
+        FileJournal::new(Opened {
             shared: Arc::new(self.shared),
             lock,
-            uuid,
-            incarnation,
+            uuid: identity.uuid,
+            incarnation: identity.incarnation,
             segment,
             head,
             previous_crc,
-        })?;
-        Ok(Recovered {
-            journal,
-            head,
-            first,
-            uuid,
-            incarnation,
-            cut,
-            fresh,
         })
     }
 }

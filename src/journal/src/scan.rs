@@ -490,3 +490,44 @@ impl Chain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_does_not_follow_is_refused() {
+        let good = FrameHeader {
+            crc: 77,
+            previous_crc: 5,
+            length: 8,
+            first: 11,
+            last: 12,
+            watermark: 10,
+            incarnation: 3,
+            batch_id: 1,
+        };
+        let chain = Chain {
+            seed: 0,
+            number: 1,
+            incarnation: 3,
+            last: 10,
+            crc: 5,
+        };
+        let accepts = |frame: FrameHeader| chain.clone().check(frame).is_ok();
+        assert!(accepts(good));
+        assert!(!accepts(FrameHeader {
+            incarnation: 2,
+            ..good
+        }));
+        assert!(!accepts(FrameHeader {
+            previous_crc: 6,
+            ..good
+        }));
+        assert!(!accepts(FrameHeader { first: 12, ..good }));
+        assert!(!accepts(FrameHeader { first: 10, ..good }));
+        let mut after = chain;
+        after.check(good).unwrap();
+        assert_eq!((after.last, after.crc), (12, 77));
+    }
+}

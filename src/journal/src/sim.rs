@@ -11,6 +11,7 @@
 //!
 //! The same seeds and the same order of operations give the same disk.
 
+mod file;
 mod world;
 
 use std::fmt;

@@ -13,9 +13,7 @@ use std::time::Duration;
 
 use common::{DIR, read_all, sim_options, submit};
 use gapless_journal::sim::SimDisk;
-use gapless_journal::{
-    Disk, FileJournal, Journal, JournalError, JournalOptions, RealDisk, Room, RoomHandle,
-};
+use gapless_journal::{Disk, FileJournal, Journal, JournalOptions, RealDisk, Room, RoomHandle};
 
 const SEGMENT: u64 = 4096;
 /// Identity file, the current segment, and the reserved one.
@@ -25,7 +23,8 @@ fn options() -> JournalOptions {
     JournalOptions {
         inline_helper: false,
         retry_interval: Duration::from_millis(1),
-        full_wait: Duration::ZERO,
+        // Longer than any helper thread is late.
+        full_wait: Duration::from_secs(60),
         ..sim_options(SEGMENT)
     }
 }
@@ -74,7 +73,13 @@ fn requests_stop_first_then_everything_and_space_brings_both_back() {
         assert_eq!(room.room(), Room::Full);
         // Most of a segment, for reversals and advices alone.
         assert!(reserved > SEGMENT / 3, "{reserved}");
-        assert!(room.fault().unwrap().is_no_space());
+        let fault = loop {
+            match room.fault() {
+                Some(fault) => break fault,
+                None => thread::yield_now(),
+            }
+        };
+        assert!(fault.is_no_space(), "{fault}");
         // What was decided before that still finds its place.
         for _ in 0..5 {
             batch += 1;
@@ -86,7 +91,9 @@ fn requests_stop_first_then_everything_and_space_brings_both_back() {
         limit(None);
         fill_segments(&mut journal, &mut batch, 4);
         wait_for(&room, Room::Normal);
-        assert!(room.fault().is_none());
+        while room.fault().is_some() {
+            thread::yield_now();
+        }
         let arc: Arc<dyn Disk> = Arc::new(disk.clone());
         let groups = read_all(&arc, Path::new(DIR), 1, journal.head()).unwrap();
         assert_eq!(groups.len() as u64, batch);
@@ -152,7 +159,11 @@ fn a_start_on_a_full_disk_uses_what_is_reserved() {
 fn a_caller_that_ignores_a_full_journal_gets_an_error_and_loses_nothing() {
     let disk = SimDisk::new(4);
     disk.set_capacity(Some(TIGHT));
-    let mut journal = Journal::open(Arc::new(disk.clone()), options())
+    let options = JournalOptions {
+        full_wait: Duration::ZERO,
+        ..options()
+    };
+    let mut journal = Journal::open(Arc::new(disk.clone()), options.clone())
         .unwrap()
         .journal;
     let mut batch = 0;
@@ -169,7 +180,7 @@ fn a_caller_that_ignores_a_full_journal_gets_an_error_and_loses_nothing() {
     drop(journal);
     disk.process_loss();
     disk.set_capacity(None);
-    assert_eq!(Journal::open(Arc::new(disk), options()).unwrap().head, head);
+    assert_eq!(Journal::open(Arc::new(disk), options).unwrap().head, head);
 }
 
 /// A mounted tmpfs, unmounted when dropped.
@@ -236,7 +247,7 @@ fn a_small_tmpfs_fills_up_and_recovers() {
     fill(&mut journal, Room::Normal, &mut batch);
     fill(&mut journal, Room::Reserved, &mut batch);
     assert_eq!(room.room(), Room::Full);
-    assert!(matches!(room.fault(), Some(JournalError::NoSpace { .. })));
+    assert!(room.fault().is_some_and(|fault| fault.is_no_space()));
     std::fs::remove_file(&ballast).unwrap();
     wait_for(&room, Room::Normal);
     let head = journal.head();

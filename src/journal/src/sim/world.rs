@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Fault;
+use super::file::{FileData, Rng};
 use crate::disk::OpenMode;
 use crate::limits::SECTOR_BYTES;
 
@@ -26,43 +27,6 @@ enum Hit {
     Half,
     SyncFails { reads_back: bool },
     PowerCut,
-}
-
-/// SplitMix64: small, and good enough to choose sectors.
-#[derive(Clone, Debug)]
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
-    }
-
-    /// Whether something with `quarters` chances in four happens.
-    fn chance(&mut self, quarters: u64) -> bool {
-        self.below(4) < quarters
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct FileData {
-    /// What programs read.
-    seen: Vec<u8>,
-    /// What the platter holds.
-    durable: Vec<u8>,
-    /// Sectors written since the last sync.
-    dirty: BTreeSet<u64>,
-    /// Sectors that a failed sync dropped: no later sync writes them.
-    lost: BTreeSet<u64>,
-    /// Handles that programs hold.
-    opens: u64,
 }
 
 /// A change of names that is not durable yet.
@@ -99,101 +63,8 @@ pub(super) struct World {
     off: bool,
 }
 
-fn sector_range(index: u64, len: usize) -> std::ops::Range<usize> {
-    let start = usize::try_from(index)
-        .unwrap_or(usize::MAX)
-        .saturating_mul(SECTOR_BYTES)
-        .min(len);
-    start..start.saturating_add(SECTOR_BYTES).min(len)
-}
-
 fn to_usize(n: u64) -> io::Result<usize> {
     usize::try_from(n).map_err(|_| io::ErrorKind::InvalidInput.into())
-}
-
-impl FileData {
-    /// Makes one sector durable, growing the file over it.
-    fn persist(&mut self, sector: u64) {
-        let range = sector_range(sector, self.seen.len());
-        if self.durable.len() < range.end {
-            self.durable.resize(range.end, 0);
-        }
-        if let (Some(to), Some(from)) = (self.durable.get_mut(range.clone()), self.seen.get(range))
-        {
-            to.copy_from_slice(from);
-        }
-    }
-
-    fn sync(&mut self) {
-        for sector in std::mem::take(&mut self.dirty) {
-            self.persist(sector);
-        }
-        self.durable.resize(self.seen.len(), 0);
-    }
-
-    /// A sync that fails: `rng` says which sectors it wrote nevertheless.
-    fn fail_sync(&mut self, rng: &mut Rng, reads_back: bool) {
-        let quarters = rng.below(5);
-        let len = self.durable.len();
-        for sector in std::mem::take(&mut self.dirty) {
-            if rng.chance(quarters) {
-                self.persist(sector);
-            } else if reads_back {
-                self.lost.insert(sector);
-            } else {
-                // The page is dropped, and read again from the platter.
-                let range = sector_range(sector, self.seen.len());
-                let old = self.durable.get(range.clone()).map(<[u8]>::to_vec);
-                if let Some(to) = self.seen.get_mut(range) {
-                    match old {
-                        Some(old) => to.copy_from_slice(&old),
-                        None => to.fill(0),
-                    }
-                }
-            }
-        }
-        // The new length was not made durable either, unless by luck.
-        if rng.chance(2) {
-            self.durable.truncate(len);
-        }
-    }
-
-    fn lose_power(&mut self, rng: &mut Rng) {
-        let len = self.durable.len();
-        let quarters = rng.below(5);
-        let mut volatile = std::mem::take(&mut self.dirty);
-        volatile.append(&mut self.lost);
-        for sector in volatile {
-            if rng.chance(quarters) {
-                self.persist(sector);
-            }
-        }
-        if rng.chance(2) {
-            // A length that was not synced is lost along with its bytes, or a
-            // cut that was not synced is undone.
-            self.durable.resize(len, 0);
-        } else {
-            self.durable.resize(self.seen.len(), 0);
-        }
-        self.seen.clone_from(&self.durable);
-    }
-
-    fn write(&mut self, bytes: &[u8], offset: usize) {
-        let end = offset + bytes.len();
-        let old = self.seen.len();
-        if old < end {
-            self.seen.resize(end, 0);
-        }
-        if let Some(to) = self.seen.get_mut(offset..end) {
-            to.copy_from_slice(bytes);
-        }
-        // A hole is as volatile as what follows it.
-        let first = offset.min(old) / SECTOR_BYTES;
-        for sector in first..end.div_ceil(SECTOR_BYTES) {
-            self.dirty.insert(sector as u64);
-            self.lost.remove(&(sector as u64));
-        }
-    }
 }
 
 fn apply(names: &mut BTreeMap<PathBuf, u64>, change: &Change) {
