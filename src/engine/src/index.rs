@@ -75,6 +75,15 @@ impl Index {
         }
     }
 
+    /// Reads the bucket of a hash, to have it at hand.
+    #[inline]
+    pub fn touch(&self, hash: u64) -> u64 {
+        let (at, _) = self.place(hash);
+        self.buckets
+            .get(at)
+            .map_or(0, |bucket| u64::from(bucket.tags[0]))
+    }
+
     /// Adds a position. `false` when the table is full, which its owner's
     /// capacity rules out.
     #[inline]

@@ -28,6 +28,7 @@ mod loader;
 mod memory;
 mod mix;
 pub mod outcome;
+mod prepare;
 mod record;
 mod residue;
 mod table;

@@ -92,6 +92,14 @@ impl Memory {
         }
     }
 
+    /// Reads what the look-up of a locator starts with, to have it at hand.
+    #[inline]
+    pub fn touch(&self, locator: u32) -> u64 {
+        self.index
+            .as_ref()
+            .map_or(0, |index| index.touch(u64::from(locator)))
+    }
+
     pub const fn is_indexed(&self) -> bool {
         self.index.is_some()
     }
