@@ -16,8 +16,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM debian:bookworm-slim
 # Numbers, so that an orchestrator can see that it is not root.
-RUN groupadd --system --gid 10001 gapless \
-    && useradd --system --uid 10001 --gid 10001 --no-create-home \
+RUN groupadd --gid 10001 gapless \
+    && useradd --uid 10001 --gid 10001 --no-create-home \
         --home-dir /var/lib/gapless --shell /usr/sbin/nologin gapless \
     && install -d --owner=gapless --group=gapless --mode=0700 /var/lib/gapless
 COPY --from=build /out/gapless /usr/local/bin/gapless
