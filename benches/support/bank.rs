@@ -1,0 +1,232 @@
+//! A bank of any size, with its journal, store and follower, for measuring.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gapless_engine::command::{
+    AccountStatus, Amount, CardStatus, Class, Command, Genesis, Identity, Operation, PutAccount,
+    PutCard, Request, Transaction,
+};
+use gapless_engine::date::Date;
+use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
+use gapless_engine::{Capacity, Engine};
+use gapless_journal::{
+    Batch, Disk, FileJournal, Journal, JournalOptions, Port, RealDisk, RetentionHandle, Verdict,
+};
+use gapless_store::{
+    Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, Replica, Source, StoreOptions,
+};
+
+const KRW: Currency = Currency(410);
+/// Events of one group: a busy daemon's.
+const GROUP: u64 = 256;
+
+/// Where everything is.
+pub struct House {
+    pub disk: Arc<dyn Disk>,
+    pub dirs: Dirs,
+    pub options: StoreOptions,
+    pub capacity: Capacity,
+}
+
+impl House {
+    /// For `n` accounts and cards, and twice as many transactions.
+    pub fn new(dir: &Path, n: u64) -> Self {
+        let rows = u32::try_from(n).unwrap() + 64;
+        Self {
+            disk: Arc::new(RealDisk),
+            dirs: Dirs::within(dir),
+            options: StoreOptions::default(),
+            capacity: Capacity { accounts: rows, cards: rows, remembered: 2 * rows },
+        }
+    }
+}
+
+/// A running bank.
+pub struct Bank {
+    pub live: Engine,
+    pub source: Source,
+    pub replayed: u64,
+    pub load_time: Duration,
+    journal: FileJournal,
+    retention: RetentionHandle,
+    uuid: [u8; 16],
+    durable: Arc<AtomicU64>,
+    replica: Option<Replica>,
+    disk: Arc<dyn Disk>,
+    dirs: Dirs,
+    options: StoreOptions,
+    batch_id: u64,
+    time_us: u64,
+    customers: u64,
+}
+
+impl Bank {
+    /// Opens the journal and recovers.
+    pub fn start(house: &House) -> Self {
+        let started = Instant::now();
+        let mut options = JournalOptions::new(house.dirs.journal.clone());
+        // What is replayed is verified by reading it.
+        options.verify_from = u64::MAX;
+        let recovered = Journal::open(Arc::clone(&house.disk), options).unwrap();
+        let options = LoadOptions::new(&recovered, house.capacity, house.options.clone());
+        let loaded = gapless_store::load(&house.disk, &house.dirs, &options).unwrap();
+        let load_time = started.elapsed();
+        Self {
+            load_time,
+            time_us: loaded.live.last_time_us().max(1_795_000_000_000_000),
+            customers: u64::from(loaded.live.cards_len()),
+            live: loaded.live,
+            source: loaded.source,
+            replayed: loaded.replayed,
+            retention: recovered.journal.retention(),
+            journal: recovered.journal,
+            uuid: recovered.uuid,
+            durable: Arc::new(AtomicU64::new(recovered.head)),
+            replica: Some(loaded.follower),
+            disk: Arc::clone(&house.disk),
+            dirs: house.dirs.clone(),
+            options: house.options.clone(),
+            batch_id: 0,
+        }
+    }
+
+    /// Starts the follower.
+    pub fn follow(&mut self) -> FollowerHandle {
+        let durable = Arc::clone(&self.durable);
+        let retention = self.retention.clone();
+        Follower::start(FollowerOptions {
+            disk: Arc::clone(&self.disk),
+            dirs: self.dirs.clone(),
+            store: self.options.clone(),
+            uuid: self.uuid,
+            replica: self.replica.take().unwrap(),
+            durable: Box::new(move || durable.load(Ordering::Acquire)),
+            release_before: Box::new(move |seq| retention.release_before(seq)),
+        })
+        .unwrap()
+    }
+
+    /// The last sequence.
+    pub fn head(&self) -> u64 {
+        self.live.last_seq()
+    }
+
+    fn group(&mut self, requests: impl Iterator<Item = Request>) {
+        let first = self.head() + 1;
+        let mut events = Vec::with_capacity(64 << 10);
+        for request in requests {
+            self.time_us += 10;
+            self.live.execute(&Command { time_us: self.time_us, request }, &mut events);
+        }
+        let last = self.head();
+        if last < first {
+            return;
+        }
+        self.batch_id += 1;
+        let verdict = self.journal.submit(Batch {
+            term: self.journal.term(),
+            expected_head: first - 1,
+            batch_id: self.batch_id,
+            first,
+            last,
+            events: &events,
+        });
+        assert!(matches!(verdict, Verdict::Durable), "{verdict:?}");
+        self.durable.store(last, Ordering::Release);
+    }
+
+    /// Genesis and `n` customers with an account and a card each.
+    pub fn found(&mut self, n: u64) {
+        let business_date = Date::from_ymd(2026, 11, 22).unwrap();
+        self.group(
+            [
+                Request::Genesis(Genesis { business_date, key_check: 7 }),
+                Request::OpenInternal { network: NetworkId(0), currency: KRW },
+            ]
+            .into_iter(),
+        );
+        for first in (0..n).step_by(GROUP as usize) {
+            self.group((first..n.min(first + GROUP)).map(put_account));
+        }
+        for first in (0..n).step_by(GROUP as usize) {
+            self.group((first..n.min(first + GROUP)).map(put_card));
+        }
+        self.customers = n;
+    }
+
+    /// `n` purchases by scattered cards.
+    pub fn purchases(&mut self, n: u64) {
+        let (base, customers) = (self.head(), self.customers);
+        for first in (0..n).step_by(GROUP as usize) {
+            self.group(
+                (first..n.min(first + GROUP)).map(|number| purchase(base + number, customers)),
+            );
+        }
+    }
+}
+
+/// A permutation-like scatter.
+fn scatter(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn account(number: u64) -> AccountNumber {
+    AccountNumber::new(format!("{}", 1_000_000_000 + number).as_bytes()).unwrap()
+}
+
+fn pan(card: u64) -> PanHash {
+    PanHash(u128::from(scatter(card)) << 64 | u128::from(scatter(!card)))
+}
+
+fn put_account(number: u64) -> Request {
+    Request::PutAccount(PutAccount {
+        number: account(number),
+        currency: KRW,
+        balance_minor: 100_000_000,
+        overdraft_minor: 0,
+        status: AccountStatus::Active,
+    })
+}
+
+fn put_card(card: u64) -> Request {
+    Request::PutCard(PutCard {
+        pan: pan(card),
+        bin: 941_000,
+        last4: u16::try_from(card % 10_000).unwrap(),
+        expiry: Expiry { year: 30, month: 12 },
+        account: account(card),
+        status: CardStatus::Active,
+    })
+}
+
+fn purchase(number: u64, customers: u64) -> Request {
+    let roll = scatter(number);
+    Request::Transaction(Transaction {
+        identity: Identity {
+            key: roll,
+            locator: (roll >> 16) as u32 | 1,
+            transmitted: 33 * 86_400 + (number % 80_000) as u32,
+            rrn: roll as u16,
+            acquirer: 3,
+            forwarder: 0,
+        },
+        class: Class::FinancialRequest,
+        network: NetworkId(0),
+        operation: Operation::Purchase,
+        pan: Some(pan(roll % customers)),
+        expiry: None,
+        from: None,
+        to: None,
+        amount: Amount { minor: 1_000 + roll % 5_000, currency: KRW },
+        billing: None,
+        cashback_minor: 0,
+        settlement: None,
+        refusal: None,
+    })
+}
