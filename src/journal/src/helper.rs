@@ -13,6 +13,10 @@ use crate::layout;
 use crate::limits::JournalOptions;
 use crate::pool::{Draft, Kept, Pool, Prepared, Shared};
 
+/// By how much slices grow when the segment in use is half full and the next
+/// is not ready: a slower commit is better than a refused request.
+const HURRY: usize = 4;
+
 /// Starts the thread.
 pub(crate) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, JournalError> {
     let dir = shared.options.dir.clone();
@@ -185,9 +189,17 @@ fn release(shared: &Shared, oldest: Kept) -> Result<(), JournalError> {
 
 /// Makes one more spare.
 fn prepare(shared: &Shared, recycled: Option<Draft>, spare: u64) -> Result<(), JournalError> {
-    let stop = || shared.stopping.load(Ordering::Acquire);
+    let pace = || {
+        if shared.stopping.load(Ordering::Acquire) {
+            None
+        } else if shared.half_used() {
+            Some(shared.options.zero_slice_bytes * HURRY)
+        } else {
+            Some(shared.options.zero_slice_bytes)
+        }
+    };
     let held = recycled.as_ref().map_or(0, |draft| draft.file_bytes);
-    let made = make_spare(&*shared.disk, &shared.options, recycled, spare, &stop);
+    let made = make_spare(&*shared.disk, &shared.options, recycled, spare, &pace);
     let made = match made {
         Ok(Some(made)) => made,
         // Stopped half-way: the draft stays, as it would after a crash.
@@ -207,14 +219,15 @@ fn prepare(shared: &Shared, recycled: Option<Draft>, spare: u64) -> Result<(), J
 }
 
 /// Zeroes a recycled or a new file in small synced slices and names it a
-/// spare; `None` if `stop` said so. A file on which anything failed is
+/// spare. `pace` is asked for each slice's bytes; `None` stops, and then
+/// `None` is returned. A file on which anything failed is
 /// removed, never tried again.
 pub(crate) fn make_spare(
     disk: &dyn Disk,
     options: &JournalOptions,
     recycled: Option<Draft>,
     number: u64,
-    stop: &dyn Fn() -> bool,
+    pace: &dyn Fn() -> Option<usize>,
 ) -> Result<Option<Prepared>, JournalError> {
     let dir = &options.dir;
     let file_bytes = options.segment_bytes;
@@ -234,9 +247,7 @@ pub(crate) fn make_spare(
     };
     let zeroed = (|| {
         let file = disk.open(&draft, mode).at("open", &draft)?;
-        if (options.zero_recycled || !whole)
-            && !zero(&*file, &draft, file_bytes, options.zero_slice_bytes, stop)?
-        {
+        if (options.zero_recycled || !whole) && !zero(&*file, &draft, file_bytes, pace)? {
             return Ok(None);
         }
         let path = layout::spare_path(dir, number);
@@ -261,20 +272,19 @@ fn zero(
     file: &dyn DiskFile,
     path: &Path,
     bytes: u64,
-    slice_bytes: usize,
-    stop: &dyn Fn() -> bool,
+    pace: &dyn Fn() -> Option<usize>,
 ) -> Result<bool, JournalError> {
-    let zeros = vec![0; slice_bytes];
+    let mut zeros = Vec::new();
     let mut at = 0;
     while at < bytes {
-        if stop() {
+        let Some(slice) = pace() else {
             return Ok(false);
-        }
-        let n = usize::try_from(bytes - at).map_or(slice_bytes, |left| left.min(slice_bytes));
-        file.write_at(zeros.get(..n).unwrap_or_default(), at)
-            .at("write", path)?;
+        };
+        let n = usize::try_from(bytes - at).map_or(slice, |left| left.min(slice));
+        zeros.resize(n.max(1), 0);
+        file.write_at(&zeros, at).at("write", path)?;
         file.sync_data().at("sync", path)?;
-        at += n as u64;
+        at += zeros.len() as u64;
     }
     file.sync_all().at("sync", path)?;
     Ok(true)

@@ -79,7 +79,8 @@ pub struct JournalOptions {
     /// plus one group. A value above a quarter of a segment counts as that
     /// quarter.
     pub headroom_bytes: u64,
-    /// Bytes written between two syncs while a segment is zeroed.
+    /// Bytes written between two syncs while a segment is zeroed; four times
+    /// as many once the segment in use is half full.
     pub zero_slice_bytes: usize,
     /// Whether a recycled segment is zeroed again before use. Off saves
     /// writing; old frames in it are told apart by their checksums' seed

@@ -12,7 +12,7 @@ use crate::frames::FrameWalk;
 use crate::helper;
 use crate::journal::{FileJournal, Opened, Segment};
 use crate::layout::{self, IdentityState, Listing};
-use crate::limits::{JournalOptions, SEGMENT_HEADER_BYTES, frame_bytes};
+use crate::limits::{JournalOptions, MAX_GROUP_BYTES, SEGMENT_HEADER_BYTES, frame_bytes};
 use crate::pool::{Draft, Kept, Pool, Prepared, Shared};
 use crate::port::Seq;
 use crate::scan::{Scan, TailGroup, TornTail, scan_dir};
@@ -386,7 +386,9 @@ impl Opening {
                 .fetch_sub(draft.file_bytes, Ordering::Relaxed);
         }
         let options = &self.shared.options;
-        helper::make_spare(self.disk(), options, recycled, number, &|| false)?.ok_or_else(|| {
+        // Nobody else is writing yet whom larger slices could delay.
+        let pace = || Some(options.zero_slice_bytes.max(MAX_GROUP_BYTES));
+        helper::make_spare(self.disk(), options, recycled, number, &pace)?.ok_or_else(|| {
             JournalError::NoSpace {
                 dir: options.dir.clone(),
             }

@@ -127,6 +127,11 @@ impl Shared {
         self.current_bytes.store(sure, Ordering::Release);
     }
 
+    /// Whether less than half of the current segment is left.
+    pub(crate) fn half_used(&self) -> bool {
+        self.current_bytes.load(Ordering::Relaxed) < self.options.segment_bytes / 2
+    }
+
     pub(crate) fn add_ready(&self, file_bytes: u64) {
         self.ready_bytes
             .fetch_add(self.options.sure_bytes(file_bytes), Ordering::AcqRel);

@@ -239,8 +239,8 @@ fn a_cut_group_does_not_come_back_under_a_later_header() {
     }
     let opened = Journal::open(Arc::new(disk.clone()), options).unwrap();
     assert_eq!(opened.head, 3);
-    drop(opened);
     disk.process_loss();
+    drop(opened);
     let report = gapless_journal::scan(&disk, Path::new(DIR))
         .unwrap()
         .unwrap();
