@@ -1,0 +1,385 @@
+//! Whatever commands come, the invariants hold; what the journal holds makes the
+//! same state again; and what was stored loads as what it was.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
+
+mod common;
+use common::*;
+use gapless_engine::command::*;
+use gapless_engine::ids::*;
+use gapless_engine::*;
+use proptest::prelude::*;
+
+const CURRENCIES: [Currency; 4] = [KRW, USD, EUR, JPY];
+const NAMES: [&str; 5] = ["A", "B", "U", "CLOSED", "NONE"];
+const CARDS: [&str; 5] = ["cA", "cB", "cU", "lost", "nocard"];
+
+/// Few of everything, so that messages meet: repeats, reversals, advices.
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        8 => transaction().prop_map(Request::Transaction),
+        4 => reversal().prop_map(Request::Reversal),
+        1 => (0..5usize, 0..2usize, 0..3u8, 0..1000i64, 0..2000i64).prop_map(|(name, currency, status, overdraft_minor, balance_minor)| {
+            Request::PutAccount(PutAccount {
+                number: number(NAMES[name]),
+                currency: CURRENCIES[currency],
+                balance_minor: balance_minor - 500,
+                overdraft_minor,
+                status: [AccountStatus::Active, AccountStatus::Blocked, AccountStatus::Closed][usize::from(status)],
+            })
+        }),
+        1 => (0..5usize, 0..5usize, 0..3u8).prop_map(|(card, account, status)| {
+            Request::PutCard(PutCard {
+                pan: pan(CARDS[card]),
+                bin: 941_000,
+                last4: 1,
+                expiry: Expiry { year: 30, month: 12 },
+                account: number(NAMES[account]),
+                status: [CardStatus::Active, CardStatus::Lost, CardStatus::Blocked][usize::from(status)],
+            })
+        }),
+        1 => Just(Request::Attest),
+        1 => (0..3u16, 0..4usize).prop_map(|(network, currency)| Request::OpenInternal {
+            network: NetworkId(network),
+            currency: CURRENCIES[currency],
+        }),
+    ]
+}
+
+fn identity(class: u64) -> impl Strategy<Value = (Identity, u64, usize)> {
+    (0..6u64, 0..5usize, 0..3u32, 0..3u16, 0..2u64).prop_map(
+        move |(stan, card, when, rrn, terminal)| {
+            let transmitted = [0, 32 * 86_400 + 5, 9_000_000][when as usize];
+            let identity = Identity {
+                key: hash(&[
+                    class,
+                    card as u64,
+                    stan,
+                    u64::from(when),
+                    u64::from(rrn),
+                    terminal,
+                ]),
+                locator: locator(NETWORK, CARDS[card], stan),
+                transmitted,
+                rrn,
+                acquirer: 0,
+                forwarder: 0,
+            };
+            (identity, stan, card)
+        },
+    )
+}
+
+fn amount() -> impl Strategy<Value = Amount> {
+    let minor = prop_oneof![
+        4 => 0..400u64,
+        1 => Just(999_999_999_999),
+        1 => any::<u64>(),
+    ];
+    (minor, 0..4usize).prop_map(|(minor, currency)| Amount {
+        minor,
+        currency: CURRENCIES[currency],
+    })
+}
+
+fn transaction() -> impl Strategy<Value = Transaction> {
+    (
+        any::<bool>(),
+        identity(1),
+        0..7usize,
+        amount(),
+        prop::option::weighted(0.3, amount()),
+        prop::option::weighted(0.4, 0..5usize),
+        prop::option::weighted(0.4, 0..5usize),
+        prop::option::weighted(0.2, (0..14u8, 0..33u8)),
+        0..20u8,
+    )
+        .prop_map(
+            |(
+                advice,
+                (identity, _, card),
+                operation,
+                amount,
+                billing,
+                from,
+                to,
+                settlement,
+                odd,
+            )| Transaction {
+                identity: Identity {
+                    key: identity.key ^ u64::from(advice) << 40,
+                    ..identity
+                },
+                class: if advice {
+                    Class::FinancialAdvice
+                } else {
+                    Class::FinancialRequest
+                },
+                network: NetworkId(u16::from(odd < 17)),
+                operation: Operation::ALL[operation],
+                pan: (odd != 19).then(|| pan(CARDS[card])),
+                expiry: None,
+                from: from.map(|n| number(NAMES[n])),
+                to: to.map(|n| number(NAMES[n])),
+                amount,
+                billing,
+                cashback_minor: u64::from(odd == 18),
+                settlement: settlement
+                    .map(|(month, day)| gapless_engine::date::MonthDay { month, day }),
+                refusal: None,
+            },
+        )
+}
+
+fn reversal() -> impl Strategy<Value = Reversal> {
+    (
+        identity(3),
+        identity(1),
+        prop::option::weighted(0.3, any::<bool>()),
+        prop::option::weighted(0.8, Just(())),
+        prop::option::weighted(0.2, amount()),
+    )
+        .prop_map(
+            |((own, _, card), (original, stan, _), class, stan_known, amount)| Reversal {
+                identity: own,
+                network: NETWORK,
+                pan: Some(pan(CARDS[card])),
+                original: Original {
+                    class: class.map(|advice| {
+                        if advice {
+                            Class::FinancialAdvice
+                        } else {
+                            Class::FinancialRequest
+                        }
+                    }),
+                    locator: stan_known.map(|()| locator(NETWORK, CARDS[card], stan)),
+                    transmitted: original.transmitted,
+                    rrn: original.rrn,
+                    acquirer: 0,
+                    forwarder: 0,
+                },
+                amount,
+                settlement: None,
+            },
+        )
+}
+
+fn events(log: &[u8]) -> Vec<Event> {
+    let mut rest = log;
+    let mut events = vec![];
+    while !rest.is_empty() {
+        let (event, tail) = Event::decode(rest).unwrap();
+        events.push(event);
+        rest = tail;
+    }
+    events
+}
+
+/// All that can be seen of an engine, to the byte.
+fn image(engine: &Engine) -> (u64, Vec<u8>, Vec<Vec<u8>>) {
+    let mut rows: Vec<Vec<u8>> = vec![];
+    for ix in 0..engine.accounts_len() {
+        rows.push(
+            engine
+                .account_row(AccountIx(ix))
+                .unwrap()
+                .to_bytes()
+                .to_vec(),
+        );
+    }
+    for ix in 0..engine.cards_len() {
+        rows.push(engine.card_row(CardIx(ix)).unwrap().to_bytes().to_vec());
+    }
+    for (date, len) in engine.generations() {
+        rows.extend(engine.record_bytes(date, 0..len).map(|r| r.to_vec()));
+    }
+    (engine.state_hash(), engine.residue(), rows)
+}
+
+/// Stores rows as they are in `ahead`, all else as in `mark`, and loads that.
+fn reload(mark: &Engine, ahead: &Engine, every: u32, options: Options) -> Engine {
+    let mut loader = Engine::loader(options);
+    // Every so many rows were stored later than the mark.
+    let row_of = |ix: u32| if ix % every == 0 { ahead } else { mark };
+    for ix in 0..ahead.accounts_len() {
+        if let Some(row) = row_of(ix).account_row(AccountIx(ix)) {
+            loader.account(AccountIx(ix), &row.to_bytes()).unwrap();
+        }
+    }
+    for ix in 0..ahead.cards_len() {
+        if let Some(row) = row_of(ix).card_row(CardIx(ix)) {
+            loader.card(CardIx(ix), &row.to_bytes()).unwrap();
+        }
+    }
+    // Remembered transactions beyond the mark may have been stored as well.
+    for (date, len) in ahead.generations() {
+        for slot in ahead.record_bytes(date, 0..len) {
+            loader.record(date, &slot).unwrap();
+        }
+    }
+    loader.residue(&mark.residue()).unwrap();
+    loader.finish().unwrap()
+}
+
+const FOLLOWER: Options = Options {
+    indexed: false,
+    capacity: Capacity::SMALL,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn any_commands_keep_the_invariants_and_replay_to_the_same_state(
+        requests in prop::collection::vec(request(), 1..120)
+    ) {
+        let mut bank = Bank::open();
+        for request in requests {
+            let before = (bank.engine.state_hash(), bank.log.len());
+            let repeat = bank.ask(request);
+            if before.1 == bank.log.len() {
+                prop_assert_eq!(before.0, bank.engine.state_hash(), "no event, no effect: {:?}", repeat);
+            }
+            if let Err(breach) = audit(&bank.engine) {
+                return Err(TestCaseError::fail(format!("{breach} after {request:?}")));
+            }
+            prop_assert!(bank.engine.trial_balance().balances());
+        }
+        prop_assert_eq!(bank.engine.counts().breaches, 0, "{:?}", bank.engine.last_breach());
+        for options in [INDEXED, FOLLOWER] {
+            let mut replay = Engine::new(options);
+            for event in events(&bank.log) {
+                prop_assert_eq!(replay.check(&event), Ok(()));
+                replay.apply(&event);
+            }
+            prop_assert_eq!(replay.divergence(), None);
+            prop_assert_eq!(audit(&replay), Ok(()));
+            prop_assert!(image(&replay) == image(&bank.engine));
+        }
+    }
+
+    #[test]
+    fn a_message_and_its_repeats_have_one_effect_and_one_answer(
+        requests in prop::collection::vec(request(), 1..80)
+    ) {
+        let mut bank = Bank::open();
+        for request in requests {
+            let Answer::Message(first) = bank.ask(request) else { continue };
+            let state = bank.engine.state_hash();
+            let Answer::Message(second) = bank.ask(request) else { panic!() };
+            prop_assert_eq!(state, bank.engine.state_hash());
+            prop_assert!(second.is_repeat || second.seq == 0, "{:?}", second);
+            prop_assert_eq!(first.code, second.code);
+            prop_assert_eq!(first.balances, second.balances);
+            prop_assert_eq!(first.seq, second.seq);
+            prop_assert_eq!(first.business_date, second.business_date);
+            prop_assert_eq!(first.settlement_date, second.settlement_date);
+        }
+    }
+
+    #[test]
+    fn what_is_stored_loads_even_with_rows_ahead_of_the_mark(
+        requests in prop::collection::vec(request(), 1..100),
+        at in 0..100usize,
+        behind in 0..40usize,
+        every in 1..4u32,
+    ) {
+        let mut bank = Bank::open();
+        for request in requests {
+            bank.ask(request);
+        }
+        let events = events(&bank.log);
+        let at = at.min(events.len());
+        let later = (at + behind).min(events.len());
+        let stopped = |end: usize| {
+            let mut engine = Engine::new(FOLLOWER);
+            for event in &events[..end] {
+                engine.apply(event);
+            }
+            engine
+        };
+        let (mark, ahead) = (stopped(at), stopped(later));
+        for options in [INDEXED, FOLLOWER] {
+            let mut loaded = reload(&mark, &ahead, every, options);
+            prop_assert_eq!(loaded.last_seq(), mark.last_seq());
+            prop_assert!(loaded.consistent_from() <= ahead.last_seq());
+            if behind == 0 {
+                prop_assert_eq!(loaded.state_hash(), mark.state_hash());
+                prop_assert_eq!(audit(&loaded), Ok(()));
+            }
+            for event in &events[at..] {
+                prop_assert_eq!(loaded.check(event), Ok(()));
+                loaded.apply(event);
+            }
+            prop_assert_eq!(loaded.divergence(), None);
+            prop_assert_eq!(audit(&loaded), Ok(()));
+            prop_assert!(image(&loaded) == image(&bank.engine));
+        }
+    }
+
+    #[test]
+    fn events_survive_their_encoding(requests in prop::collection::vec(request(), 1..60)) {
+        let mut bank = Bank::open();
+        for request in requests {
+            bank.ask(request);
+        }
+        let mut again = vec![];
+        for event in events(&bank.log) {
+            let start = again.len();
+            event.encode(&mut again);
+            prop_assert!(again.len() - start <= Event::MAX_BYTES);
+            for cut in start..again.len() {
+                prop_assert!(Event::decode(&again[start..cut]).is_err());
+            }
+        }
+        prop_assert!(again == bank.log);
+    }
+
+    #[test]
+    fn decoding_never_panics(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..300),
+        kind in 0..9u8,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let _ = Event::decode(&bytes);
+        if bytes.len() > 4 {
+            bytes[0] = 1;
+            bytes[1] = kind;
+            let len = (bytes.len() as u16).to_le_bytes();
+            bytes[2..4].copy_from_slice(&len);
+            let _ = Event::decode(&bytes);
+        }
+        let _ = AccountRow::from_bytes(&bytes);
+        let _ = CardRow::from_bytes(&bytes);
+        let _ = Record::from_bytes(&bytes);
+        let _ = Engine::loader(FOLLOWER).residue(&bytes);
+        // Valid ones with a few bytes changed: decoded or refused; if decoded, the
+        // engine checks them without a panic, and never takes an unbalanced one.
+        let mut bank = Bank::open();
+        bank.run("purchase cA 10 #1 -> 00
+                  reverse cA #2 of #1 lost -> 00
+                  reverse cA #3 of #9 lost -> 00
+                  inquiry cA 0 #4 -> 00
+                  purchase cB 10USD #5 billing=130KRW -> 00");
+        let mut log = bank.log.clone();
+        for (at, with) in flips {
+            let at = at.index(log.len());
+            log[at] = with;
+        }
+        let mut engine = Engine::new(FOLLOWER);
+        let mut rest = &log[..];
+        while let Ok((event, tail)) = Event::decode(rest) {
+            if engine.check(&event).is_err() {
+                break;
+            }
+            engine.apply(&event);
+            prop_assert!(engine.trial_balance().balances());
+            rest = tail;
+        }
+    }
+}
