@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use common::{DIR, Owned, event, read_all, segment, segments, sim_options, submit};
 use gapless_journal::sim::SimDisk;
-use gapless_journal::{Disk, Journal, JournalError, Recovered, Seq, scan};
+use gapless_journal::{Disk, Journal, JournalError, JournalOptions, Recovered, Seq, scan};
 
 /// A journal of two lives and several segments that ended without warning:
 /// the last group is the only one that no later watermark covers.
@@ -227,7 +227,7 @@ fn a_newer_version_is_named_as_such() {
 fn a_segment_of_another_journal_is_refused() {
     let (disk, _) = written(4);
     let other = SimDisk::new(2);
-    let options = gapless_journal::JournalOptions {
+    let options = JournalOptions {
         uuid: Some([7; 16]),
         ..sim_options(2048)
     };
@@ -334,4 +334,90 @@ fn what_is_released_is_said() {
     drop(journal);
     disk.process_loss();
     assert_eq!(open(&disk).unwrap().head, head);
+}
+
+#[test]
+fn segments_that_nobody_will_replay_are_checked_by_header_only() {
+    let (disk, all) = written(9);
+    let mut bytes = disk.contents(&segment(1)).unwrap();
+    bytes[600] ^= 1;
+    disk.put(&segment(1), &bytes);
+    let options = |verify_from| JournalOptions {
+        verify_from,
+        ..sim_options(2048)
+    };
+    let arc: Arc<dyn Disk> = Arc::new(disk.fork());
+    for verify_from in [0, 1, all[2].last] {
+        let error = Journal::open(Arc::clone(&arc), options(verify_from)).unwrap_err();
+        assert_eq!(place(&error).0, segment(1));
+    }
+    let from = all[8].first;
+    let opened = Journal::open(Arc::clone(&arc), options(from)).unwrap();
+    let read = |from| read_all(&arc, Path::new(DIR), from, opened.head);
+    assert!(read(from).unwrap() == all[8..]);
+    assert_eq!(place(&read(1).unwrap_err()), (segment(1), 512));
+}
+
+#[test]
+fn options_that_cannot_work_are_refused() {
+    let good = || sim_options(4096);
+    let table = [
+        (
+            "group 0",
+            JournalOptions {
+                max_group_bytes: 0,
+                ..good()
+            },
+        ),
+        (
+            "group of 1 MiB + 1",
+            JournalOptions {
+                max_group_bytes: (1 << 20) + 1,
+                ..good()
+            },
+        ),
+        (
+            "half a sector",
+            JournalOptions {
+                segment_bytes: 4096 + 256,
+                ..good()
+            },
+        ),
+        (
+            "one group only",
+            JournalOptions {
+                max_group_bytes: 3000,
+                ..good()
+            },
+        ),
+        (
+            "2 GiB",
+            JournalOptions {
+                segment_bytes: 2 << 30,
+                ..good()
+            },
+        ),
+        (
+            "no reserve",
+            JournalOptions {
+                reserve_segments: 0,
+                ..good()
+            },
+        ),
+        (
+            "no slice",
+            JournalOptions {
+                zero_slice_bytes: 0,
+                ..good()
+            },
+        ),
+    ];
+    for (what, options) in table {
+        let error = Journal::open(Arc::new(SimDisk::new(1)), options).unwrap_err();
+        assert!(
+            matches!(error, JournalError::BadOptions { .. }),
+            "{what}: {error}"
+        );
+    }
+    Journal::open(Arc::new(SimDisk::new(1)), good()).unwrap();
 }

@@ -7,6 +7,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{DIR, Owned, Rng, event, read_all, sim_options, submit};
 use gapless_journal::sim::{Fault, SimDisk};
@@ -245,4 +246,18 @@ fn a_cut_group_does_not_come_back_under_a_later_header() {
         .unwrap()
         .unwrap();
     assert_eq!(report.head, 3);
+}
+
+#[test]
+fn answered_groups_survive_with_the_helper_at_work() {
+    let options = JournalOptions {
+        inline_helper: false,
+        retry_interval: Duration::from_millis(1),
+        // Without power the helper never gets anywhere.
+        full_wait: Duration::from_millis(2),
+        ..sim_options(4096)
+    };
+    for seed in 0..seeds() / 4 {
+        lives(seed, &options);
+    }
 }
