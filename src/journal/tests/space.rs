@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{DIR, read_all, sim_options, submit};
 use gapless_journal::sim::SimDisk;
@@ -29,11 +29,18 @@ fn options() -> JournalOptions {
     }
 }
 
-/// Waits for the helper, however long it takes.
-fn wait_for(room: &RoomHandle, wanted: Room) {
-    while room.room() != wanted {
+/// Waits for the helper; much longer than it can take, so that a test that
+/// must fail does so.
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
         thread::yield_now();
     }
+}
+
+fn wait_for(room: &RoomHandle, wanted: Room) {
+    wait_until("the room wanted", || room.room() == wanted);
 }
 
 /// Appends while the room is `room`; returns the payload bytes that went in.
@@ -73,13 +80,8 @@ fn requests_stop_first_then_everything_and_space_brings_both_back() {
         assert_eq!(room.room(), Room::Full);
         // Most of a segment, for reversals and advices alone.
         assert!(reserved > SEGMENT / 3, "{reserved}");
-        let fault = loop {
-            match room.fault() {
-                Some(fault) => break fault,
-                None => thread::yield_now(),
-            }
-        };
-        assert!(fault.is_no_space(), "{fault}");
+        wait_until("a fault", || room.fault().is_some());
+        assert!(room.fault().is_none_or(|fault| fault.is_no_space()));
         // What was decided before that still finds its place.
         for _ in 0..5 {
             batch += 1;
@@ -91,9 +93,7 @@ fn requests_stop_first_then_everything_and_space_brings_both_back() {
         limit(None);
         fill_segments(&mut journal, &mut batch, 4);
         wait_for(&room, Room::Normal);
-        while room.fault().is_some() {
-            thread::yield_now();
-        }
+        wait_until("no fault", || room.fault().is_none());
         let arc: Arc<dyn Disk> = Arc::new(disk.clone());
         let groups = read_all(&arc, Path::new(DIR), 1, journal.head()).unwrap();
         assert_eq!(groups.len() as u64, batch);
@@ -103,9 +103,7 @@ fn requests_stop_first_then_everything_and_space_brings_both_back() {
 fn fill_segments(journal: &mut FileJournal, batch: &mut u64, count: u64) {
     let room = journal.room_handle();
     for _ in 0..count * SEGMENT / 200 {
-        while room.room() != Room::Normal {
-            thread::yield_now();
-        }
+        wait_for(&room, Room::Normal);
         *batch += 1;
         let last = journal.head() + 1;
         submit(journal, *batch, last, &[7; 100]).unwrap();
