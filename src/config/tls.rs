@@ -1,7 +1,7 @@
 //! TLS files, looked into before a port is bound: whether they are there, are
 //! what they must be, and belong together.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
@@ -45,7 +45,7 @@ pub(super) fn check(
     })
 }
 
-fn authority(path: &PathBuf) -> Result<(), String> {
+fn authority(path: &Path) -> Result<(), String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots
