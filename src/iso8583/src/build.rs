@@ -84,7 +84,11 @@ impl Builder<'_, '_> {
     /// `echo_rest(&request, &ECHO)`.
     pub fn echo_until(&mut self, from: &Message<'_>, fields: &FieldSet, end: u8) -> &mut Self {
         if from.dialect() != self.dialect.wire_format {
-            return self.fail(end, BuildReason::OtherDialect);
+            let asked = fields.and(&from.present());
+            return match asked.iter().next() {
+                Some(field) => self.fail(field, BuildReason::OtherDialect),
+                None => self,
+            };
         }
         let ([a, b, c], [x, y, z]) = (fields.words(), from.present().words());
         self.echo_word(from, 0, a & x, x, end);

@@ -546,7 +546,7 @@ fn check_signed(rule: &Rule, start: usize, value: &[u8], units: usize) -> Result
     }
     match rule.code() {
         Code::SignedPacked => check_packed(rule, start + 1, digits, units),
-        Code::SignedEbcdic => check_ebcdic(Class::N, start + 1, digits).map(|()| false),
+        Code::SignedEbcdic => check_ebcdic(rule.class, start + 1, digits).map(|()| false),
         _ if classes::digits(digits) => Ok(false),
         _ => Err(bad_ascii(rule, start + 1, digits)),
     }

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::{BitmapForm, Dialect, Label, MtiForm, file_text, wire_format};
 use crate::LAST_FIELD;
 use crate::error::DialectError;
+use crate::field_set::FieldSet;
 use crate::redact::Show;
 use crate::rule::{Class, Code, Pad, Prefix, Quick, Rule};
 use crate::semantics::Semantics;
@@ -94,6 +95,10 @@ struct Field {
     /// A field of the base that this dialect does not have.
     #[serde(default)]
     undefined: bool,
+    /// Line of the row in the file that was asked for; 0 if only files that it
+    /// extends have one.
+    #[serde(skip)]
+    line: usize,
 }
 
 /// All that a chain of files says.
@@ -111,13 +116,22 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn error(&self, at: Range<usize>, key: String, reason: impl Into<String>) -> DialectError {
-        let before = self.text.as_bytes().get(..at.start).unwrap_or_default();
+        self.error_on(self.line(at.start), key, reason)
+    }
+
+    fn error_on(&self, line: usize, key: String, reason: impl Into<String>) -> DialectError {
         DialectError {
             dialect: self.name.to_owned(),
-            line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+            line: line.max(1),
             key,
             reason: reason.into(),
         }
+    }
+
+    /// The line of an offset, from 1.
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().get(..offset).unwrap_or_default();
+        1 + before.iter().filter(|&&byte| byte == b'\n').count()
     }
 }
 
@@ -134,12 +148,18 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Dialect, DialectError> {
     let mut rules = [Rule::UNDEFINED; 256];
     let mut labels = vec![Label::default(); usize::from(LAST_FIELD) + 1];
     for (&field, row) in &merged.fields {
-        if row.undefined {
+        // What a base says of fields beyond the dialect's bitmaps is left out.
+        let beyond = !tertiary_bitmap && field > 128;
+        if row.undefined || (beyond && row.line == 0) {
             continue;
         }
+        if beyond {
+            let key = format!("fields.{field}");
+            return Err(source.error_on(row.line, key, "needs a third bitmap"));
+        }
         if field == 1 || (tertiary_bitmap && field == 65) {
-            let at = row.kind.as_ref().map_or_else(whole_file, Spanned::span);
-            return Err(source.error(at, format!("fields.{field}"), "is a bitmap, not a field"));
+            let key = format!("fields.{field}");
+            return Err(source.error_on(row.line, key, "is a bitmap, not a field"));
         }
         let rule = rule(&source, encoding, field, row)?;
         if let Some(place) = rules.get_mut(usize::from(field)) {
@@ -196,7 +216,8 @@ fn read(source: &Source<'_>, depth: usize) -> Result<Merged, DialectError> {
     };
     merged.semantics = file.semantics.or(merged.semantics);
     merge_encoding(&mut merged.encoding, file.encoding);
-    for (key, row) in file.fields {
+    let mut described = FieldSet::EMPTY;
+    for (key, mut row) in file.fields {
         let key_name = || format!("fields.{}", key.get_ref());
         let numbers = numbers(key.get_ref()).ok_or_else(|| {
             source.error(
@@ -206,7 +227,14 @@ fn read(source: &Source<'_>, depth: usize) -> Result<Merged, DialectError> {
             )
         })?;
         check_row(source, &key_name(), &key, &numbers, &row)?;
+        if depth == 0 {
+            row.line = source.line(key.span().start);
+        }
         for number in numbers {
+            if described.has(number) {
+                return Err(source.error(key.span(), key_name(), "is described twice"));
+            }
+            described.insert(number);
             merge_field(merged.fields.entry(number).or_default(), row.clone());
         }
     }
@@ -320,6 +348,7 @@ fn merge_field(base: &mut Field, over: Field) {
         length_counts: over.length_counts.or(base.length_counts),
         pad: over.pad.or(base.pad.take()),
         undefined: false,
+        line: if over.line == 0 { base.line } else { over.line },
     };
 }
 
@@ -360,18 +389,15 @@ fn rule(
     field: u8,
     row: &Field,
 ) -> Result<Rule, DialectError> {
-    let row_at = row.kind.as_ref().map_or(0..0, Spanned::span);
-    let error = |at: Option<Range<usize>>, key: &str, reason: String| {
-        let at = at.unwrap_or_else(|| row_at.clone());
-        source.error(at, format!("fields.{field}.{key}"), reason)
+    let error = |key: &str, reason: String| {
+        source.error_on(row.line, format!("fields.{field}.{key}"), reason)
     };
     let kind = row
         .kind
         .as_ref()
-        .ok_or_else(|| error(None, "type", "is missing".to_owned()))?;
+        .ok_or_else(|| error("type", "is missing".to_owned()))?;
     let (class, dots, max) =
-        kind_of(kind.get_ref()).map_err(|reason| error(None, "type", reason.to_owned()))?;
-    let units_at = row.encoding.as_ref().map(Spanned::span);
+        kind_of(kind.get_ref()).map_err(|reason| error("type", reason.to_owned()))?;
     let units = match &row.encoding {
         Some(units) => Some(*units.get_ref()),
         None => match class {
@@ -383,7 +409,6 @@ fn rule(
     };
     let units = units.ok_or_else(|| {
         error(
-            None,
             "encoding",
             format!("class {class} has no encoding in this dialect"),
         )
@@ -402,23 +427,16 @@ fn rule(
         (digits, Some(Length::Binary)) => Prefix::Binary(digits.div_ceil(2)),
         (_, None) => {
             return Err(error(
-                None,
                 "length",
                 "no length encoding in this dialect".to_owned(),
             ));
         }
     };
     let pad = row.pad.as_ref().map(|pad| *pad.get_ref());
-    let pad_at = row.pad.as_ref().map(Spanned::span);
     let pad = pad_of(encoding, class, units, prefix, pad)
-        .map_err(|reason| error(pad_at, "pad", reason.to_owned()))?;
-    let code = code_of(class, units, pad).ok_or_else(|| {
-        error(
-            units_at,
-            "encoding",
-            format!("class {class} cannot be written so"),
-        )
-    })?;
+        .map_err(|reason| error("pad", reason.to_owned()))?;
+    let code = code_of(class, units, pad)
+        .ok_or_else(|| error("encoding", format!("class {class} cannot be written so")))?;
     let counts = row.length_counts.or(encoding.length_counts);
     let counts_bytes = counts == Some(Counts::Bytes) && prefix != Prefix::Fixed;
     let longest = if counts_bytes {
@@ -434,7 +452,6 @@ fn rule(
     };
     if longest > sayable {
         return Err(error(
-            None,
             "type",
             "is longer than its length prefix can say".to_owned(),
         ));
