@@ -37,7 +37,7 @@ impl Engine {
             return;
         }
         if let Body::Attest { state_hash } = event.body
-            && self.last_seq >= self.consistent_from
+            && self.is_consistent()
             && state_hash != self.state_hash()
         {
             self.diverged(event.seq);

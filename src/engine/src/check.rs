@@ -26,7 +26,7 @@ impl Engine {
         if matches!(event.body, Body::Genesis(_)) != self.genesis.is_none() {
             return Err(Breach::Genesis);
         }
-        let consistent = self.last_seq >= self.consistent_from;
+        let consistent = self.is_consistent();
         match &event.body {
             Body::Genesis(_) | Body::Attest { .. } => Ok(()),
             Body::Transaction(t) => self.check_transaction(event.seq, t, consistent),

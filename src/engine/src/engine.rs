@@ -181,7 +181,7 @@ impl Engine {
             seq: self.last_seq.wrapping_add(1),
             time_us: time_us.max(self.last_time_us),
         };
-        let consistent = self.last_seq >= self.consistent_from;
+        let consistent = self.is_consistent();
         if let Err(breach) = self.check_transaction(stamp.seq, &event, consistent) {
             self.breaches = self.breaches.saturating_add(1);
             self.last_breach = Some(breach);
@@ -300,8 +300,14 @@ impl Engine {
     /// ahead of the mark that the rest was loaded at. `check` and the hash count
     /// from here.
     #[must_use]
-    pub const fn consistent_from(&self) -> Seq {
-        self.consistent_from
+    pub fn consistent_from(&self) -> Seq {
+        self.consistent_from.max(self.memory.ahead_to)
+    }
+
+    /// Whether rows and marks belong together.
+    #[inline]
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.last_seq >= self.consistent_from()
     }
 
     /// The first attested sequence at which this engine's state was another than

@@ -27,6 +27,11 @@ pub(crate) struct Memory {
     capacity: Capacity,
     /// Slots in use, over all generations.
     pub used: u32,
+    /// Generations that begin behind the mark that was loaded, but of which
+    /// slots were stored: with the last one's distance from their beginning.
+    pub ahead: Vec<(Date, u32)>,
+    /// Sequence of the last slot that was stored: marks on older ones may be as new.
+    pub ahead_to: Seq,
 }
 
 impl Memory {
@@ -38,6 +43,8 @@ impl Memory {
             }),
             capacity,
             used: 0,
+            ahead: Vec::new(),
+            ahead_to: 0,
         }
     }
 
@@ -148,6 +155,9 @@ impl Memory {
 
     /// Opens the generation of a date.
     pub fn open(&mut self, date: Date, base_seq: Seq) -> usize {
+        if let Some((_, delta)) = self.ahead.iter().find(|(ahead, _)| *ahead == date) {
+            self.ahead_to = self.ahead_to.max(base_seq + u64::from(*delta));
+        }
         let at = self
             .generations
             .partition_point(|generation| generation.date < date);
@@ -173,6 +183,9 @@ impl Memory {
             return;
         };
         if let Some(mut records) = records {
+            if let Some(delta) = newest_delta(&records) {
+                self.ahead_to = self.ahead_to.max(base_seq + u64::from(delta));
+            }
             records.truncate(len);
             generation.records = records;
         }
@@ -260,6 +273,15 @@ impl Memory {
             .then(|| continuations(generation, reference).next())?
             .map(Record::continued_slot)
     }
+}
+
+/// The newest record's distance from its generation's first sequence.
+pub(crate) fn newest_delta(records: &Chunked<Record>) -> Option<u32> {
+    (0..records.len())
+        .rev()
+        .filter_map(|position| records.get(position))
+        .find(|record| !record.is_continuation())
+        .map(Record::seq_delta)
 }
 
 /// Iterator over the records with a locator.

@@ -1,0 +1,180 @@
+//! Old formats stay readable: what version 1 wrote is checked in, and must be
+//! decoded and applied to the same end for as long as there are such journals.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
+
+mod common;
+use common::*;
+use gapless_engine::ids::*;
+use gapless_engine::*;
+use std::path::PathBuf;
+
+/// Every kind of event, every optional part of one.
+fn history() -> Bank {
+    let mut bank = Bank::open();
+    bank.ask(gapless_engine::command::Request::Attest);
+    bank.run(
+        "
+        purchase cA 300 #1 -> 00
+        inquiry cA 0 #2 -> 00
+        purchase cA 10USD #3 billing=130KRW -> 00
+        advice-purchase cA 10USD #3 billing=131KRW -> 00
+        advice-purchase nocard 5 #4 -> 00 exception=AdviceUnknownCard
+        transfer - 5 #5 from=A to=B -> 00
+        purchase cA 99999 #6 -> 51
+        reverse cA #7 of #3 -> 00
+        reverse cA #8 of #20 -> 00
+        reverse cA #9 of #21 lost -> 00
+        reverse cA #10 of #1 amount=3 -> 00 exception=ReversalAmountDiffers
+        ",
+    );
+    bank.ask(gapless_engine::command::Request::Attest);
+    bank
+}
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+#[test]
+fn events_of_version_1_are_read() {
+    let stored = std::fs::read(fixture("events-v1.bin")).unwrap();
+    let mut engine = Engine::new(INDEXED);
+    let mut rest = &stored[..];
+    let mut kinds = std::collections::BTreeSet::new();
+    while !rest.is_empty() {
+        kinds.insert(rest[1]);
+        let (event, tail) = Event::decode(rest).unwrap();
+        engine.check(&event).unwrap();
+        engine.apply(&event);
+        rest = tail;
+    }
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+    // Two attestations are among them: the hashes that version 1 had.
+    assert_eq!(engine.divergence(), None);
+    audit(&engine).unwrap();
+    assert_eq!(engine.last_seq(), 37);
+    let view = engine.account_by_number(&number("A")).unwrap();
+    assert_eq!((view.ledger_minor, view.available_minor), (695, 695));
+    assert_eq!(engine.counts().exceptions, 2);
+}
+
+#[test]
+fn rows_and_residue_of_version_1_are_read() {
+    let mut loader = Engine::loader(INDEXED);
+    let accounts = std::fs::read(fixture("accounts-v1.bin")).unwrap();
+    for (ix, row) in (0..).zip(accounts.chunks_exact(AccountRow::BYTES)) {
+        loader.account(AccountIx(ix), row).unwrap();
+    }
+    let cards = std::fs::read(fixture("cards-v1.bin")).unwrap();
+    for (ix, row) in (0..).zip(cards.chunks_exact(CardRow::BYTES)) {
+        loader.card(CardIx(ix), row).unwrap();
+    }
+    let records = std::fs::read(fixture("records-v1.bin")).unwrap();
+    for record in records.chunks_exact(Record::BYTES) {
+        loader.record(today(), record).unwrap();
+    }
+    let residue = std::fs::read(fixture("residue-v1.bin")).unwrap();
+    loader.residue(&residue).unwrap();
+    let loaded = loader.finish().unwrap();
+    audit(&loaded).unwrap();
+    let mut engine = Engine::new(INDEXED);
+    let events = std::fs::read(fixture("events-v1.bin")).unwrap();
+    let mut rest = &events[..];
+    while let Ok((event, tail)) = Event::decode(rest) {
+        engine.apply(&event);
+        rest = tail;
+    }
+    assert_eq!(loaded.state_hash(), engine.state_hash());
+}
+
+/// What this version writes is still version 1: a change of the format needs a
+/// new number (and a fixture of its own). `GAPLESS_WRITE_FIXTURES=1` writes new ones.
+#[test]
+fn this_version_writes_version_1() {
+    let bank = history();
+    let engine = &bank.engine;
+    let mut files = vec![("events-v1.bin", bank.log.clone())];
+    let rows = |rows: Vec<Vec<u8>>| rows.concat();
+    files.push((
+        "accounts-v1.bin",
+        rows(
+            (0..engine.accounts_len())
+                .map(|ix| {
+                    engine
+                        .account_row(AccountIx(ix))
+                        .unwrap()
+                        .to_bytes()
+                        .to_vec()
+                })
+                .collect(),
+        ),
+    ));
+    files.push((
+        "cards-v1.bin",
+        rows(
+            (0..engine.cards_len())
+                .map(|ix| engine.card_row(CardIx(ix)).unwrap().to_bytes().to_vec())
+                .collect(),
+        ),
+    ));
+    files.push((
+        "records-v1.bin",
+        rows(
+            engine
+                .generations()
+                .flat_map(|(date, len)| {
+                    engine
+                        .record_bytes(date, 0..len)
+                        .map(|r| r.to_vec())
+                        .collect::<Vec<_>>()
+                })
+                .collect(),
+        ),
+    ));
+    files.push(("residue-v1.bin", engine.residue()));
+    for (name, bytes) in files {
+        if std::env::var_os("GAPLESS_WRITE_FIXTURES").is_some() {
+            std::fs::write(fixture(name), &bytes).unwrap();
+        }
+        let stored = std::fs::read(fixture(name)).unwrap();
+        assert!(
+            stored == bytes,
+            "{name} differs from what this version writes"
+        );
+    }
+}
+
+#[test]
+fn another_version_is_refused() {
+    let mut stored = std::fs::read(fixture("events-v1.bin")).unwrap();
+    stored[0] = 2;
+    assert_eq!(Event::decode(&stored).unwrap_err(), EventError::Format(2));
+    stored[0] = 1;
+    stored[1] = 99;
+    assert_eq!(Event::decode(&stored).unwrap_err(), EventError::Kind(99));
+}
+
+#[test]
+fn sizes_of_events() {
+    let bank = history();
+    let mut rest = &bank.log[..];
+    while !rest.is_empty() {
+        let (event, tail) = Event::decode(rest).unwrap();
+        let len = rest.len() - tail.len();
+        if let Body::Transaction(t) = event.body
+            && t.legs.as_slice().len() == 2
+            && t.exception.is_none()
+        {
+            assert!(len <= 110, "{len} bytes: {event:?}");
+        }
+        rest = tail;
+    }
+}
