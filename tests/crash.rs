@@ -154,7 +154,7 @@ impl Campaign {
         );
         let alive = match moment {
             Moment::FirstAnswers => load.wait_for_answers(self.rng.within(1, 20)),
-            Moment::FullLoad => load.wait_for_answers(self.rng.within(200, 4_000)),
+            Moment::FullLoad => load.wait_for_answers(self.rng.within(200, 6_000)),
             Moment::BaseWrite => load.wait_until(|_| base_files(self.site.data_dir()) != bases),
         };
         assert!(alive, "the terminals have gone\n{}", daemon.log_tail());
@@ -175,8 +175,15 @@ impl Campaign {
         match store {
             Some(true) => fs::remove_dir_all(store_folder(&data_dir)).unwrap(),
             Some(false) => {
-                for file in files(&store_folder(&data_dir)) {
-                    self.flip(&file, 40);
+                // Mostly the rows themselves: a damaged settings file is found at once.
+                let mut found = files(&store_folder(&data_dir));
+                found.sort_by_key(|file| fs::metadata(file).unwrap().len());
+                let file = match self.rng.percent(75) {
+                    true => found.pop(),
+                    false => found.into_iter().next(),
+                };
+                if let Some(file) = file {
+                    self.flip(&file, 200);
                 }
             }
             None => {}
