@@ -24,6 +24,9 @@ mod options;
 mod replica;
 mod rows;
 mod state;
+#[cfg(test)]
+mod tests;
+mod verify;
 
 pub use follower::{
     Follower, FollowerError, FollowerHandle, FollowerOptions, RowsState, Status, Waker,
@@ -31,3 +34,4 @@ pub use follower::{
 pub use load::{LoadOptions, LoadStateError, Loaded, Source, load};
 pub use options::{Dirs, StoreOptions};
 pub use replica::Replica;
+pub use verify::{Report, VerifyError, verify};

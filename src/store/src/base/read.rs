@@ -120,8 +120,8 @@ impl<'p> BlockReader<'p> {
 }
 
 /// Reads the whole file, gives each item to `each`, and holds it against
-/// header, checksums, counts and hash totals. What `each` refuses is an error
-/// of the file. Items are handed on before the end is seen: a caller that gets
+/// header, checksums, counts and hash totals; the residue comes last and in one
+/// piece. What `each` refuses is an error of the file. Items are handed on before the end is seen: a caller that gets
 /// an error throws away what it built.
 pub(crate) fn read(
     disk: &dyn Disk,
@@ -142,6 +142,7 @@ pub(crate) fn read(
         &[],
     );
     let mut order = Order::default();
+    let mut residue = Vec::new();
     loop {
         let block = reader.next()?;
         if !order.accepts(&block) {
@@ -159,9 +160,20 @@ pub(crate) fn read(
             if len != reader.offset {
                 return Err(reader.damaged("bytes behind the end"));
             }
-            return Ok(header);
+            return match each(Item::Residue(&residue)) {
+                Ok(()) => Ok(header),
+                Err(what) => Err(BaseError::Refused {
+                    file: path.to_path_buf(),
+                    what,
+                }),
+            };
         }
         totals.add(&block, &reader.payload);
+        if block.kind == Kind::Residue {
+            residue.extend_from_slice(&reader.payload);
+            reader.advance(&block);
+            continue;
+        }
         hand_on(&block, &reader.payload, &header.sizes, &mut each).map_err(|what| {
             BaseError::Refused {
                 file: path.to_path_buf(),
@@ -204,8 +216,9 @@ fn hand_on(
         Kind::Accounts => account,
         Kind::Cards => card,
         Kind::Records => record,
-        Kind::Residue => return each(Item::Residue(payload)),
-        Kind::Header | Kind::End => return Err("a header or end among the rows".to_owned()),
+        Kind::Residue | Kind::Header | Kind::End => {
+            return Err("a block of no rows among the rows".to_owned());
+        }
     };
     if size == 0 || payload.len() != size * block.items as usize {
         return Err("a block's length is not that of its rows".to_owned());

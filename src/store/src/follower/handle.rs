@@ -268,9 +268,23 @@ impl FollowerHandle {
     /// # Errors
     /// If the follower stops before that.
     pub fn request_base(&self, seq: Seq) -> Result<Seq, FollowerError> {
-        let seq = seq.max(1);
-        self.shared.base_wanted.fetch_max(seq, Ordering::AcqRel);
+        self.nudge_base(seq);
+        self.wait_base(seq.max(1))
+    }
+
+    /// Asks for a base file of the state at `seq` or later, and does not wait for it.
+    pub fn nudge_base(&self, seq: Seq) {
+        self.shared
+            .base_wanted
+            .fetch_max(seq.max(1), Ordering::AcqRel);
         self.waker.thread.unpark();
+    }
+
+    /// Waits until there is a verified base file of the state at `seq` or later.
+    ///
+    /// # Errors
+    /// If the follower stops before that.
+    pub fn wait_base(&self, seq: Seq) -> Result<Seq, FollowerError> {
         self.shared
             .wait(|status| (status.base >= seq).then_some(status.base))
     }

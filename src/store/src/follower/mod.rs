@@ -9,6 +9,10 @@ mod pace;
 mod rows;
 mod worker;
 
+#[cfg(test)]
+pub(crate) use base_job::BaseJob;
+#[cfg(test)]
+pub(crate) use checkpoint::{Checkpoint, Step};
 pub(crate) use rows::sled_options;
 
 pub use handle::{

@@ -1,23 +1,14 @@
 //! Replay equals live, whatever the start begins from.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{Dice, House};
-use gapless_journal::RealDisk;
-use gapless_store::Source;
+use super::bank::{Dice, House, replayed, scratch};
+use crate::Source;
+use gapless_journal::sim::SimDisk;
 
 #[test]
 fn a_new_bank_starts_from_nothing_and_again_from_its_rows() {
-    let room = tempfile::tempdir().unwrap();
-    let house = House::new(Arc::new(RealDisk), room.path());
+    let room = scratch();
+    let house = House::new(Arc::new(SimDisk::default()), room.path());
     let mut dice = Dice::new(1);
     let mut bank = house.start().unwrap();
     assert_eq!(
@@ -47,8 +38,8 @@ fn a_new_bank_starts_from_nothing_and_again_from_its_rows() {
 #[test]
 fn replay_equals_live_over_restarts_at_random_places() {
     for seed in 1..=6 {
-        let room = tempfile::tempdir().unwrap();
-        let mut house = House::new(Arc::new(RealDisk), room.path());
+        let room = scratch();
+        let mut house = House::new(Arc::new(SimDisk::default()), room.path());
         house.options.base_after_events = 700;
         let mut dice = Dice::new(seed);
         let mut first = true;
@@ -75,7 +66,7 @@ fn replay_equals_live_over_restarts_at_random_places() {
             }
             follower.stop(dice.below(3) == 0).unwrap();
         }
-        let replica = common::replayed(&house, house.capacity);
+        let replica = replayed(&house, house.capacity);
         assert_eq!(replica.state_hash(), hash, "seed {seed}");
     }
 }

@@ -1,17 +1,13 @@
 //! A bank with random business, whose events go through a real journal.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::{
+    Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, LoadStateError, Loaded, Replica,
+    StoreOptions,
+};
 use gapless_engine::command::{
     AccountStatus, Amount, CardStatus, Class, Command, Genesis, Identity, Operation, Original,
     PutAccount, PutCard, Request, Reversal, Transaction,
@@ -21,10 +17,6 @@ use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
 use gapless_engine::{Capacity, Engine, Options};
 use gapless_journal::{
     Batch, Disk, FileJournal, Journal, JournalOptions, Port, Recovered, Verdict,
-};
-use gapless_store::{
-    Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, LoadStateError, Loaded, Replica,
-    StoreOptions,
 };
 
 pub const KRW: Currency = Currency(410);
@@ -102,7 +94,7 @@ impl House {
     pub fn start(&self) -> Result<Bank, LoadStateError> {
         let recovered = self.open();
         let options = LoadOptions::new(&recovered, self.capacity, self.options.clone());
-        let loaded = gapless_store::load(&self.disk, &self.dirs, &options)?;
+        let loaded = crate::load(&self.disk, &self.dirs, &options)?;
         Ok(Bank::new(self, recovered, loaded))
     }
 }
@@ -138,7 +130,7 @@ pub struct Bank {
 }
 
 pub struct LoadedFrom {
-    pub source: gapless_store::Source,
+    pub source: crate::Source,
     pub replayed: u64,
     pub notes: Vec<String>,
 }
@@ -433,4 +425,24 @@ pub fn copy_dir(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// A directory for sled: in memory where there is such, since nothing here depends on the disk.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    }
+    .unwrap()
+}
+
+/// A journal and bases in memory, sled in `room`, and a founded bank that has traded.
+pub fn traded(sim: &gapless_journal::sim::SimDisk, room: &Path, seed: u64) -> (House, Bank) {
+    let house = House::new(Arc::new(sim.clone()), room);
+    let mut bank = house.start().unwrap();
+    bank.found(60);
+    bank.trade(&mut Dice::new(seed), 10, 60);
+    (house, bank)
 }

@@ -1,0 +1,101 @@
+//! Base files: two verified ones are kept, and the journal from the older on.
+
+use gapless_journal::sim::SimDisk;
+use gapless_journal::{Disk, OpenMode};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::bank::{Dice, scratch, traded};
+use crate::Source;
+
+#[test]
+fn two_are_kept_and_the_journal_from_the_older() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (house, mut bank) = traded(&sim, room.path(), 61);
+    let house = house.without_rows();
+    let follower = bank.follow();
+    let mut seqs = Vec::new();
+    for round in 0..4 {
+        seqs.push(follower.request_base(bank.head()).unwrap());
+        let due = if round == 0 { 0 } else { seqs[round - 1] + 1 };
+        assert_eq!(bank.released.load(Ordering::Acquire), due);
+        bank.trade(&mut Dice::new(62), 2, 60);
+    }
+    let names = sim.list(&house.dirs.bases).unwrap();
+    let due: Vec<_> = seqs[2..]
+        .iter()
+        .map(|seq| format!("base-{seq:020}"))
+        .collect();
+    assert_eq!(names, due);
+
+    // A base that goes bad while nobody looks: the older good one stays.
+    let path = house.dirs.bases.join(&due[1]);
+    let file = sim.open(&path, OpenMode::Write).unwrap();
+    file.write_at(b"??", file.len().unwrap() / 3).unwrap();
+    let newest = follower.request_base(bank.head()).unwrap();
+    let status = follower.stop(false).unwrap();
+    assert_eq!(
+        status.journal_from,
+        seqs[2] + 1,
+        "the bad one is no reason to cut the journal"
+    );
+    let names = sim.list(&house.dirs.bases).unwrap();
+    assert!(names.contains(&format!("base-{newest:020}")), "{names:?}");
+    assert!(
+        names.contains(&due[0]) && names.contains(&format!("{}.damaged", due[1])),
+        "{names:?}"
+    );
+    let hash = bank.live.state_hash();
+    drop(bank);
+    let bank = house.start().unwrap();
+    assert_eq!(
+        (bank.loaded.source, bank.live.state_hash()),
+        (Source::Base(newest), hash)
+    );
+}
+
+#[test]
+fn a_full_disk_delays_a_base_and_loses_nothing() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (house, mut bank) = traded(&sim, room.path(), 71);
+    let house = house.without_rows();
+    let follower = bank.follow();
+    let head = bank.head();
+    // Seen only when it is written to, as a quota is.
+    sim.set_quota(Some(sim.used_bytes() + 6_000));
+    std::thread::scope(|scope| {
+        let wanted = scope.spawn(|| follower.request_base(head));
+        while sim.list(&house.dirs.bases).map_or(0, |names| names.len()) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(follower.status().base, 0);
+        sim.set_quota(None);
+        assert_eq!(wanted.join().unwrap().unwrap(), head);
+    });
+    follower.stop(false).unwrap();
+    let hash = bank.live.state_hash();
+    drop(bank);
+    let bank = house.start().unwrap();
+    assert_eq!(
+        (bank.loaded.source, bank.live.state_hash()),
+        (Source::Base(head), hash)
+    );
+}
+
+#[test]
+fn a_base_is_written_when_the_journal_has_grown() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, bank) = traded(&sim, room.path(), 81);
+    drop(bank);
+    house.options.base_after_events = 100;
+    let house = house.without_rows();
+    let mut bank = house.start().unwrap();
+    let follower = bank.follow();
+    bank.trade(&mut Dice::new(82), 40, 60);
+    let base = follower.wait_base(1).unwrap();
+    assert!(base > 0);
+    follower.stop(false).unwrap();
+}

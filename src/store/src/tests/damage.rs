@@ -1,0 +1,245 @@
+//! Damaged, missing and foreign files: the next source is taken, or the start is refused.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use gapless_journal::sim::SimDisk;
+use gapless_journal::{Disk, OpenMode};
+
+use super::bank::{Bank, Dice, House, copy_dir, scratch, traded};
+use crate::{LoadOptions, LoadStateError, Source};
+
+/// Stops with a mark at the head, and gives head and hash.
+fn settle(mut bank: Bank) -> (u64, u64) {
+    let (head, hash) = (bank.head(), bank.live.state_hash());
+    let follower = bank.follow();
+    assert_eq!(follower.stop(true).unwrap().checkpoint, head);
+    (head, hash)
+}
+
+type Blow = fn(&Path, &mut Dice);
+
+fn flip(dir: &Path, dice: &mut Dice) {
+    let path = dir.join("db");
+    let mut bytes = fs::read(&path).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+    let at = dice.below(used) as usize;
+    bytes[at] ^= 1 << dice.below(8);
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut(dir: &Path, dice: &mut Dice) {
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(dir.join("db"))
+        .unwrap();
+    let len = file.metadata().unwrap().len();
+    file.set_len(dice.below(len)).unwrap();
+}
+
+fn zero(dir: &Path, dice: &mut Dice) {
+    let path = dir.join("db");
+    let mut bytes = fs::read(&path).unwrap();
+    let from = dice.below(bytes.len() as u64 / 2) as usize;
+    bytes[from..from + 4096].fill(0);
+    fs::write(path, bytes).unwrap();
+}
+
+fn lose_db(dir: &Path, _: &mut Dice) {
+    fs::remove_file(dir.join("db")).unwrap();
+}
+
+fn lose_conf(dir: &Path, _: &mut Dice) {
+    fs::remove_file(dir.join("conf")).unwrap();
+}
+
+fn lose_snapshots(dir: &Path, _: &mut Dice) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("snap") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}
+
+fn garbage(dir: &Path, dice: &mut Dice) {
+    for name in ["db", "conf"] {
+        let bytes: Vec<u8> = (0..8_192).map(|_| dice.roll() as u8).collect();
+        fs::write(dir.join(name), bytes).unwrap();
+    }
+}
+
+#[test]
+fn damaged_rows_are_set_aside_and_written_anew_and_nothing_is_lost() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (house, bank) = traded(&sim, room.path(), 3);
+    let (head, hash) = settle(bank);
+    let blows: [(&str, u32, Blow); 7] = [
+        ("a flipped bit", 12, flip),
+        ("a cut file", 6, cut),
+        ("zeroed bytes", 4, zero),
+        ("no file", 1, lose_db),
+        ("no settings", 1, lose_conf),
+        ("no snapshot", 1, lose_snapshots),
+        ("garbage", 1, garbage),
+    ];
+    let mut dice = Dice::new(5);
+    let mut set_aside = 0;
+    for (name, rounds, blow) in blows {
+        for round in 0..rounds {
+            let other = scratch();
+            copy_dir(&house.rows(), &other.path().join("sled"));
+            blow(&other.path().join("sled"), &mut dice);
+            let mut hurt = House::new(Arc::new(sim.fork()), room.path());
+            hurt.dirs.rows = Some(other.path().join("sled"));
+            let mut bank = hurt.start().unwrap();
+            assert_eq!(bank.live.state_hash(), hash, "{name}, round {round}");
+            if bank.loaded.source == Source::Journal {
+                set_aside += 1;
+                assert_eq!(
+                    bank.loaded.notes.len(),
+                    1,
+                    "{name}: {:?}",
+                    bank.loaded.notes
+                );
+            }
+            // The rows are written anew, and serve the next start.
+            let follower = bank.follow();
+            bank.trade(&mut dice, 2, 60);
+            let (head, hash) = (bank.head(), bank.live.state_hash());
+            assert_eq!(
+                follower.stop(true).unwrap().checkpoint,
+                head,
+                "{name}, round {round}"
+            );
+            drop(bank);
+            let again = hurt.start().unwrap();
+            assert_eq!(
+                again.loaded.source,
+                Source::Rows(head),
+                "{name}, round {round}"
+            );
+            assert_eq!(again.live.state_hash(), hash);
+        }
+    }
+    assert!(set_aside >= 10, "the blows must hurt; only {set_aside} did");
+    assert!(head > 0);
+}
+
+/// Flips a bit in the middle of a file.
+fn hurt(disk: &dyn Disk, path: &Path) {
+    let file = disk.open(path, OpenMode::Write).unwrap();
+    let at = file.len().unwrap() / 2;
+    let mut byte = [0];
+    file.read_at(&mut byte, at).unwrap();
+    file.write_at(&[byte[0] ^ 4], at).unwrap();
+}
+
+#[test]
+fn a_damaged_base_gives_way_to_the_older_and_that_to_the_journal() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (house, mut bank) = traded(&sim, room.path(), 9);
+    let house = house.without_rows();
+    let follower = bank.follow();
+    let older = follower.request_base(1).unwrap();
+    bank.trade(&mut Dice::new(10), 3, 60);
+    let newer = follower.request_base(bank.head()).unwrap();
+    assert!(newer > older);
+    bank.trade(&mut Dice::new(11), 3, 60);
+    let (head, hash) = (bank.head(), bank.live.state_hash());
+    follower.stop(false).unwrap();
+    drop(bank);
+
+    let path = |seq: u64| house.dirs.bases.join(format!("base-{seq:020}"));
+    let steps = [
+        (None, Source::Base(newer), 0),
+        (Some(newer), Source::Base(older), 1),
+        (Some(older), Source::Journal, 2),
+    ];
+    for (blow, source, notes) in steps {
+        if let Some(seq) = blow {
+            hurt(&sim, &path(seq));
+        }
+        let bank = house.start().unwrap();
+        assert_eq!(
+            (bank.loaded.source, bank.loaded.replayed),
+            (source, head - source.seq())
+        );
+        assert_eq!(bank.loaded.notes.len(), notes, "{:?}", bank.loaded.notes);
+        assert_eq!(bank.live.state_hash(), hash);
+    }
+
+    // Without the journal's beginning there is nothing left to start from.
+    let recovered = house.open();
+    let mut options = LoadOptions::new(&recovered, house.capacity, house.options.clone());
+    options.first = 40;
+    let error = crate::load(&house.disk, &house.dirs, &options).unwrap_err();
+    assert!(
+        matches!(error, LoadStateError::NoSource { first: 40, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn rows_ahead_of_the_journal_mean_that_durable_journal_was_lost() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, mut bank) = traded(&sim, room.path(), 21);
+    let before = sim.fork();
+    let lost_after = bank.head();
+    bank.trade(&mut Dice::new(22), 4, 60);
+    let (head, _) = settle(bank);
+    house.disk = Arc::new(before);
+    match house.start().map(|bank| bank.head()) {
+        Err(LoadStateError::JournalLost {
+            stored, head: ends, ..
+        }) => {
+            assert_eq!((stored, ends), (head, lost_after));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(house.rows().exists(), "what proves the loss stays");
+}
+
+#[test]
+fn a_base_ahead_of_the_journal_means_the_same() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (house, mut bank) = traded(&sim, room.path(), 23);
+    let mut house = house.without_rows();
+    let before = sim.fork();
+    bank.trade(&mut Dice::new(24), 4, 60);
+    let follower = bank.follow();
+    let base = follower.request_base(bank.head()).unwrap();
+    follower.stop(false).unwrap();
+    let name = house.dirs.bases.join(format!("base-{base:020}"));
+    let bytes = sim.contents(&name).unwrap();
+    before.create_dir_all(&house.dirs.bases).unwrap();
+    before
+        .open(&name, OpenMode::CreateNew)
+        .unwrap()
+        .write_at(&bytes, 0)
+        .unwrap();
+    house.disk = Arc::new(before);
+    let error = house.start().map(|bank| bank.head()).unwrap_err();
+    assert!(
+        matches!(error, LoadStateError::JournalLost { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn rows_of_another_journal_are_refused() {
+    let room = scratch();
+    let (house, bank) = traded(&SimDisk::default(), room.path(), 31);
+    settle(bank);
+    let elsewhere = scratch();
+    let (mut other, bank) = traded(&SimDisk::new(1), elsewhere.path(), 32);
+    drop(bank);
+    other.dirs.rows = Some(house.rows());
+    let error = other.start().map(|bank| bank.head()).unwrap_err();
+    assert!(matches!(error, LoadStateError::Foreign { .. }), "{error}");
+}

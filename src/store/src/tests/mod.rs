@@ -1,0 +1,9 @@
+//! The store as a whole, with real engines, journals and sled databases.
+
+mod bank;
+mod bases;
+mod crash;
+mod damage;
+mod restart;
+mod rows;
+mod verify;

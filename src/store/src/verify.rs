@@ -1,0 +1,617 @@
+//! Recomputes everything from the oldest base and the journal, and compares
+//! what else is stored: what `gapless verify` does.
+//!
+//! Nothing is changed: sled, which repairs what it opens, gets a copy. The
+//! journal's lock is held meanwhile, so a running daemon is refused.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gapless_engine::ids::{AccountIx, CardIx, Seq};
+use gapless_engine::{Body, Capacity, Engine, Event, Options, TrialBalance, audit};
+use gapless_journal::{Disk, DiskLock, JournalError, Reader, scan};
+
+use crate::base::{self, BaseError, BaseName};
+use crate::codec::hex;
+use crate::follower::sled_options;
+use crate::format::{Item, SIZES};
+use crate::load::feed;
+use crate::options::{Dirs, StoreOptions};
+use crate::rows::store::RowStore;
+
+/// The file that whoever writes the journal keeps locked (gapless-journal, `layout`).
+const JOURNAL_LOCK: &str = "journal.lock";
+/// Added to sled's directory for the copy that is looked at.
+const COPY_SUFFIX: &str = ".verify";
+
+/// What does not hold.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// A daemon works on this data.
+    #[error("a running daemon has {} locked: stop it first, or verify a copy", dir.display())]
+    Running {
+        /// The journal's directory.
+        dir: PathBuf,
+    },
+    /// There is nothing here.
+    #[error("there is no journal in {}", dir.display())]
+    NoJournal {
+        /// Where it should be.
+        dir: PathBuf,
+    },
+    /// The journal is damaged.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A file operation failed.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The journal starts after its first event, and there is no good base before that.
+    #[error("the journal is kept from event {first} on, and no good base file reaches up to there")]
+    NoStart {
+        /// The oldest event kept.
+        first: Seq,
+    },
+    /// An invariant does not hold.
+    #[error("event {seq}: {what}")]
+    Breach {
+        /// The event at which it shows.
+        seq: Seq,
+        /// What does not hold.
+        what: String,
+    },
+    /// A base file is damaged, or differs from what the journal leads to.
+    #[error("base file at event {seq}: {what}")]
+    Base {
+        /// Its sequence.
+        seq: Seq,
+        /// What differs.
+        what: String,
+    },
+    /// sled's rows are damaged, or differ from what the journal leads to.
+    #[error("sled's rows (mark {mark}): {what}")]
+    Rows {
+        /// The mark; 0 if it cannot be read.
+        mark: Seq,
+        /// What differs.
+        what: String,
+    },
+}
+
+/// What was verified. `Display` gives lines for a human.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The journal's identity.
+    pub uuid: [u8; 16],
+    /// Sequence of the base that everything was recomputed from; 0 = the first event.
+    pub from: Seq,
+    /// The journal's last event.
+    pub head: Seq,
+    /// Events replayed, each held against the invariants.
+    pub events: u64,
+    /// State hashes in the journal that the recomputed state was held against.
+    pub attested: u64,
+    /// Base files that were compared row by row.
+    pub bases: Vec<Seq>,
+    /// The mark of sled's rows, if there are any.
+    pub rows: Option<Seq>,
+    /// State hash at the end.
+    pub state_hash: u64,
+    /// Accounts, cards and remembered transactions at the end.
+    pub counts: (u32, u32, u32),
+    /// Debits against credits at the end.
+    pub trial_balance: TrialBalance,
+    /// What is worth knowing and no breach.
+    pub notes: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (accounts, cards, remembered) = self.counts;
+        writeln!(f, "journal {}: events up to {}", hex(&self.uuid), self.head)?;
+        match self.from {
+            0 => writeln!(f, "recomputed from the first event")?,
+            seq => writeln!(f, "recomputed from the base file at event {seq}")?,
+        }
+        writeln!(
+            f,
+            "{} events, each held against the invariants",
+            self.events
+        )?;
+        writeln!(f, "{} attested state hashes, all equal", self.attested)?;
+        for seq in &self.bases {
+            writeln!(f, "base file at event {seq}: equal row by row")?;
+        }
+        match self.rows {
+            Some(mark) => writeln!(
+                f,
+                "sled's rows (mark {mark}): equal row by row after replay"
+            )?,
+            None => writeln!(f, "sled's rows: none")?,
+        }
+        writeln!(
+            f,
+            "{accounts} accounts, {cards} cards, {remembered} remembered transactions"
+        )?;
+        for date in &self.trial_balance.dates {
+            writeln!(
+                f,
+                "{} {}: debits {} ({}), credits {} ({})",
+                date.business_date,
+                date.currency,
+                date.debit_minor,
+                date.debit_count,
+                date.credit_minor,
+                date.credit_count
+            )?;
+        }
+        for sum in &self.trial_balance.currencies {
+            writeln!(
+                f,
+                "{}: customers {}, internal {}, together {}",
+                sum.currency,
+                sum.customers_minor,
+                sum.internal_minor,
+                sum.customers_minor + sum.internal_minor
+            )?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        write!(f, "state hash {:016x}", self.state_hash)
+    }
+}
+
+/// Verifies a data directory.
+///
+/// # Errors
+/// [`VerifyError`]: the first thing that does not hold, with its sequence.
+pub fn verify(
+    disk: &Arc<dyn Disk>,
+    dirs: &Dirs,
+    capacity: Capacity,
+) -> Result<Report, VerifyError> {
+    let lock = lock(&**disk, &dirs.journal)?;
+    let Some(journal) = scan(&**disk, &dirs.journal)? else {
+        return Err(VerifyError::NoJournal {
+            dir: dirs.journal.clone(),
+        });
+    };
+    let mut notes = Vec::new();
+    if journal.cut.is_some() {
+        notes
+            .push("the journal ends in a torn group, which the next start will cut off".to_owned());
+    }
+    let names = base::list(&**disk, &dirs.bases, false).map_err(|source| VerifyError::Io {
+        action: "list the base files",
+        source,
+    })?;
+    let mut run = Run {
+        disk,
+        dirs,
+        uuid: journal.uuid,
+        engine: Engine::new(Options {
+            indexed: false,
+            capacity,
+        }),
+        bases: names.into_iter().rev().collect(),
+        compared: Vec::new(),
+        events: 0,
+        attested: 0,
+    };
+    let from = run.start(journal.first, capacity, &mut notes)?;
+    run.replay(journal.head)?;
+    if let Some(base) = run.bases.first() {
+        let what = format!("it is ahead of the journal, which ends at {}", journal.head);
+        return Err(VerifyError::Base { seq: base.0, what });
+    }
+    let seq = run.engine.last_seq();
+    audit(&run.engine).map_err(|breach| VerifyError::Breach {
+        seq,
+        what: breach.to_string(),
+    })?;
+    let rows = run.rows(capacity, journal.head, &mut notes)?;
+    drop(lock);
+    let counts = run.engine.counts();
+    Ok(Report {
+        uuid: journal.uuid,
+        from,
+        head: journal.head,
+        events: run.events,
+        attested: run.attested,
+        bases: run.compared,
+        rows,
+        state_hash: run.engine.state_hash(),
+        counts: (counts.accounts, counts.cards, counts.remembered),
+        trial_balance: run.engine.trial_balance(),
+        notes,
+    })
+}
+
+fn lock(disk: &dyn Disk, dir: &Path) -> Result<Option<Box<dyn DiskLock>>, VerifyError> {
+    let names = match disk.list(dir) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(VerifyError::NoJournal {
+                dir: dir.to_path_buf(),
+            });
+        }
+        Err(source) => {
+            return Err(VerifyError::Io {
+                action: "list the journal",
+                source,
+            });
+        }
+    };
+    match disk.lock(&dir.join(JOURNAL_LOCK)) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(VerifyError::Running {
+            dir: dir.to_path_buf(),
+        }),
+        // A copy on a read-only medium: no lock file can be made, and nobody holds one.
+        Err(_) if !names.iter().any(|name| name == JOURNAL_LOCK) => Ok(None),
+        Err(source) => Err(VerifyError::Io {
+            action: "lock the journal",
+            source,
+        }),
+    }
+}
+
+struct Run<'a> {
+    disk: &'a Arc<dyn Disk>,
+    dirs: &'a Dirs,
+    uuid: [u8; 16],
+    engine: Engine,
+    /// Base files still to be met, oldest first.
+    bases: Vec<BaseName>,
+    compared: Vec<Seq>,
+    events: u64,
+    attested: u64,
+}
+
+impl Run<'_> {
+    /// Begins at the first event if the journal reaches back to it, else at the
+    /// oldest base. Returns the sequence begun at.
+    fn start(
+        &mut self,
+        first: Seq,
+        capacity: Capacity,
+        notes: &mut Vec<String>,
+    ) -> Result<Seq, VerifyError> {
+        if first <= 1 {
+            return Ok(0);
+        }
+        let Some(base) = self.bases.first().copied() else {
+            return Err(VerifyError::NoStart { first });
+        };
+        self.bases.remove(0);
+        let bad = |what: String| VerifyError::Base { seq: base.0, what };
+        if base.0 + 1 < first {
+            return Err(VerifyError::NoStart { first });
+        }
+        let mut loader = Engine::loader(Options {
+            indexed: false,
+            capacity,
+        });
+        let path = self.dirs.bases.join(base.file());
+        let header = base::read(&**self.disk, &path, |item| feed(&mut loader, item))
+            .map_err(|error| bad(error.to_string()))?;
+        let engine = loader.finish().map_err(|error| bad(error.to_string()))?;
+        if header.uuid != self.uuid {
+            return Err(bad("it belongs to another journal".to_owned()));
+        }
+        if engine.last_seq() != base.0 || engine.state_hash() != header.state_hash {
+            return Err(bad("its state is not the one it names".to_owned()));
+        }
+        audit(&engine).map_err(|breach| bad(breach.to_string()))?;
+        notes.push(format!(
+            "the base file at event {} is taken as the start: its totals and hashes hold, the events before it are gone",
+            base.0
+        ));
+        self.engine = engine;
+        Ok(base.0)
+    }
+
+    fn replay(&mut self, head: Seq) -> Result<(), VerifyError> {
+        self.meet_base()?;
+        if self.engine.last_seq() >= head {
+            return Ok(());
+        }
+        let from = self.engine.last_seq() + 1;
+        let mut reader = Reader::open(Arc::clone(self.disk), self.dirs.journal.clone(), from)?;
+        while let Some(group) = reader.next(head)? {
+            let mut rest = group.events;
+            while !rest.is_empty() {
+                let next = self.engine.last_seq() + 1;
+                let (event, after) = Event::decode(rest).map_err(|error| VerifyError::Breach {
+                    seq: next,
+                    what: error.to_string(),
+                })?;
+                rest = after;
+                if event.seq >= next {
+                    self.event(&event)?;
+                    self.meet_base()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), VerifyError> {
+        let seq = self.engine.last_seq() + 1;
+        check_and_apply(&mut self.engine, event)
+            .map_err(|what| VerifyError::Breach { seq, what })?;
+        self.events += 1;
+        if matches!(event.body, Body::Attest { .. }) {
+            self.attested += 1;
+        }
+        Ok(())
+    }
+
+    /// Compares a base file with the recomputed state, if it is the one of this sequence.
+    fn meet_base(&mut self) -> Result<(), VerifyError> {
+        let seq = self.engine.last_seq();
+        match self.bases.first() {
+            Some(base) if base.0 == seq => {}
+            _ => return Ok(()),
+        }
+        let base = self.bases.remove(0);
+        let bad = |what: String| VerifyError::Base { seq, what };
+        let path = self.dirs.bases.join(base.file());
+        let mut compare = Compare::new(&self.engine);
+        let header = base::read(&**self.disk, &path, |item| compare.item(item)).map_err(
+            |error| match error {
+                BaseError::Refused { what, .. } => bad(what),
+                other => bad(other.to_string()),
+            },
+        )?;
+        if header.uuid != self.uuid {
+            return Err(bad("it belongs to another journal".to_owned()));
+        }
+        compare.end().map_err(bad)?;
+        if header.state_hash != self.engine.state_hash() {
+            return Err(bad("it names another state hash".to_owned()));
+        }
+        self.compared.push(seq);
+        Ok(())
+    }
+
+    /// Loads sled's rows from a copy, replays the journal behind the mark, and compares.
+    fn rows(
+        &self,
+        capacity: Capacity,
+        head: Seq,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Seq>, VerifyError> {
+        let Some(dir) = self.dirs.rows.as_deref().filter(|dir| dir.exists()) else {
+            return Ok(None);
+        };
+        let copy = CopyOf::make(dir).map_err(|source| VerifyError::Io {
+            action: "copy sled's directory",
+            source,
+        })?;
+        let mut loader = Engine::loader(Options {
+            indexed: false,
+            capacity,
+        });
+        let read = RowStore::open(&copy.0, &sled_options(&StoreOptions::default()))
+            .map_err(Into::into)
+            .and_then(|mut store| store.read(SIZES, |item| feed(&mut loader, item)));
+        let mark = match read {
+            Ok(mark) => mark,
+            Err(crate::rows::store::RowsError::Unmarked) => {
+                notes.push("sled holds no finished checkpoint yet".to_owned());
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(VerifyError::Rows {
+                    mark: 0,
+                    what: error.to_string(),
+                });
+            }
+        };
+        let bad = |what: String| VerifyError::Rows {
+            mark: mark.seq,
+            what,
+        };
+        if mark.uuid != self.uuid {
+            return Err(bad("they belong to another journal".to_owned()));
+        }
+        let mut engine = loader.finish().map_err(|error| bad(error.to_string()))?;
+        if mark.seq > head || engine.consistent_from() > head {
+            return Err(bad(format!(
+                "they are ahead of the journal, which ends at {head}"
+            )));
+        }
+        if mark.seq < head {
+            let mut reader = Reader::open(
+                Arc::clone(self.disk),
+                self.dirs.journal.clone(),
+                mark.seq + 1,
+            )?;
+            while let Some(group) = reader.next(head)? {
+                let mut rest = group.events;
+                while !rest.is_empty() {
+                    let (event, after) =
+                        Event::decode(rest).map_err(|error| bad(error.to_string()))?;
+                    rest = after;
+                    if event.seq > engine.last_seq() {
+                        check_and_apply(&mut engine, &event).map_err(bad)?;
+                    }
+                }
+            }
+        }
+        same_state(&engine, &self.engine).map_err(bad)?;
+        Ok(Some(mark.seq))
+    }
+}
+
+fn check_and_apply(engine: &mut Engine, event: &Event) -> Result<(), String> {
+    if engine.last_seq() >= engine.consistent_from() {
+        engine.check(event).map_err(|breach| breach.to_string())?;
+    }
+    engine.apply(event);
+    match engine.divergence() {
+        Some(_) => Err("the state is not the one that was attested".to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// Row by row.
+fn same_state(found: &Engine, due: &Engine) -> Result<(), String> {
+    let mut compare = Compare::new(due);
+    for ix in 0..found.accounts_len() {
+        if let Some(row) = found.account_row(AccountIx(ix)) {
+            compare.item(Item::Account(ix, &row.to_bytes()))?;
+        }
+    }
+    for ix in 0..found.cards_len() {
+        if let Some(row) = found.card_row(CardIx(ix)) {
+            compare.item(Item::Card(ix, &row.to_bytes()))?;
+        }
+    }
+    for (date, len) in found.generations() {
+        for record in found.record_bytes(date, 0..len) {
+            compare.item(Item::Record(date, &record))?;
+        }
+    }
+    compare.item(Item::Residue(&found.residue()))?;
+    compare.end()
+}
+
+/// Holds stored items against an engine's state, byte by byte.
+struct Compare<'e> {
+    engine: &'e Engine,
+    accounts: u32,
+    cards: u32,
+    /// The generation being compared, and the next record's position.
+    records: Option<(gapless_engine::date::Date, u32)>,
+    records_seen: u64,
+    residue: Vec<u8>,
+}
+
+impl<'e> Compare<'e> {
+    fn new(engine: &'e Engine) -> Self {
+        Self {
+            engine,
+            accounts: 0,
+            cards: 0,
+            records: None,
+            records_seen: 0,
+            residue: Vec::new(),
+        }
+    }
+
+    fn item(&mut self, item: Item<'_>) -> Result<(), String> {
+        match item {
+            Item::Account(ix, bytes) => {
+                self.accounts += 1;
+                let due = self
+                    .engine
+                    .account_row(AccountIx(ix))
+                    .map(|row| row.to_bytes());
+                same(due.as_ref().map(|due| &due[..]), bytes, || {
+                    format!("account row {ix}")
+                })
+            }
+            Item::Card(ix, bytes) => {
+                self.cards += 1;
+                let due = self.engine.card_row(CardIx(ix)).map(|row| row.to_bytes());
+                same(due.as_ref().map(|due| &due[..]), bytes, || {
+                    format!("card row {ix}")
+                })
+            }
+            Item::Record(date, bytes) => {
+                let position = match self.records {
+                    Some((current, next)) if current == date => next,
+                    _ => 0,
+                };
+                self.records = Some((date, position + 1));
+                self.records_seen += 1;
+                let due = self
+                    .engine
+                    .record_bytes(date, position..position + 1)
+                    .next();
+                same(due.as_ref().map(|due| &due[..]), bytes, || {
+                    format!("remembered transaction {position} of {date}")
+                })
+            }
+            Item::Residue(bytes) => {
+                self.residue.extend_from_slice(bytes);
+                Ok(())
+            }
+            Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
+        }
+    }
+
+    fn end(self) -> Result<(), String> {
+        let records: u64 = self
+            .engine
+            .generations()
+            .map(|(_, len)| u64::from(len))
+            .sum();
+        if self.accounts != self.engine.accounts_len()
+            || self.cards != self.engine.cards_len()
+            || self.records_seen != records
+        {
+            return Err("rows are missing".to_owned());
+        }
+        if self.residue != self.engine.residue() {
+            return Err("dates, totals or exceptions are other than the journal's".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn same(due: Option<&[u8]>, found: &[u8], name: impl FnOnce() -> String) -> Result<(), String> {
+    if due == Some(found) {
+        Ok(())
+    } else {
+        Err(format!("{} is other than the journal's", name()))
+    }
+}
+
+/// A copy of a directory that goes away with its owner.
+struct CopyOf(PathBuf);
+
+impl CopyOf {
+    fn make(dir: &Path) -> io::Result<Self> {
+        let mut name = dir.as_os_str().to_owned();
+        name.push(COPY_SUFFIX);
+        let copy = Self(PathBuf::from(name));
+        if copy.0.try_exists()? {
+            std::fs::remove_dir_all(&copy.0)?;
+        }
+        copy_all(dir, &copy.0)?;
+        Ok(copy)
+    }
+}
+
+impl Drop for CopyOf {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(copy = %self.0.display(), %error, "a copy of sled's directory cannot be removed");
+        }
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
