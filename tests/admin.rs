@@ -421,3 +421,34 @@ fn one_import_at_a_time_and_look_ups_beside_it() {
     assert!(answer.contains(r#"{"opened":1,"#), "{answer}");
     daemon.get("/v1/accounts/first", 200);
 }
+
+/// docs/admin.md names each metric and each path.
+#[test]
+fn the_reference_is_whole() {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin.md")).unwrap();
+    for metric in gapless::telemetry::names::ALL {
+        let row = format!("| `{}` |", metric.name);
+        assert!(text.contains(&row), "{row}");
+        assert!(text.contains(metric.help), "{}", metric.help);
+    }
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| `gapless_"))
+        .count();
+    assert_eq!(rows, gapless::telemetry::names::ALL.len());
+    let source =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/admin/mod.rs")).unwrap();
+    let paths: Vec<&str> = source
+        .split(".route(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split(['"', '{', '?']).next())
+        .collect();
+    assert!(paths.len() >= 12, "{paths:?}");
+    for path in paths {
+        assert!(
+            text.contains(&format!("GET {path}")) || text.contains(&format!("POST {path}")),
+            "{path}"
+        );
+    }
+}

@@ -403,6 +403,21 @@ fn write_config(folder: &Path, more: &str) {
     fs::write(folder.join("g.toml"), text).unwrap();
 }
 
+fn verify(folder: &Path) -> (i32, String, String) {
+    run_in(folder, &["verify", "--data-dir", "here/data"])
+}
+
+#[test]
+fn verify_tells_when_there_is_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, out, err) = verify(folder.path());
+    assert_eq!((status, out.as_str()), (1, ""));
+    assert_eq!(
+        err,
+        "gapless: here/data: there is no journal in here/data/journal\n"
+    );
+}
+
 #[test]
 fn it_serves_until_a_signal_and_stops_with_0() {
     let folder = tempfile::tempdir().unwrap();
@@ -412,7 +427,9 @@ fn it_serves_until_a_signal_and_stops_with_0() {
         let daemon = Daemon::start(folder.path(), &arguments);
         let url = format!("http://{}/readyz", daemon.admin);
         assert_eq!(run(&["health", "--url", &url]).0, 0);
-        // A terminal that is connected and silent does not hold it up.
+        let (status, _, err) = verify(folder.path());
+        assert!(status == 1 && err.contains("a running daemon has"), "{err}");
+        // A client that is connected and silent does not hold it up.
         let mut idle = TcpStream::connect(daemon.admin).unwrap();
         idle.set_read_timeout(Some(PATIENCE)).unwrap();
         daemon.signal(signal);
@@ -425,6 +442,9 @@ fn it_serves_until_a_signal_and_stops_with_0() {
         );
         assert_eq!(idle.read(&mut [0; 1]).unwrap_or(0), 0);
     }
+    let (status, out, err) = verify(folder.path());
+    assert_eq!((status, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains("recomputed from the first event"), "{out}");
     assert!(folder.path().join("here/data").is_dir());
     assert!(
         !folder.path().join("data").exists(),

@@ -94,14 +94,15 @@ fn bounds(
 }
 
 fn check_engine(source: &Source<'_>, engine: EngineConfig) -> Result<(), ConfigError> {
+    let rows = EngineConfig::MOST_ROWS.into();
     for (key, value, low, high) in [
-        ("accounts", engine.accounts.into(), 16, 100_000_000),
-        ("cards", engine.cards.into(), 16, 100_000_000),
+        ("accounts", engine.accounts.into(), 16, rows),
+        ("cards", engine.cards.into(), 16, rows),
         (
             "remembered_transactions",
             engine.remembered_transactions.into(),
             1_024,
-            200_000_000,
+            EngineConfig::MOST_REMEMBERED.into(),
         ),
         ("attest_every", engine.attest_every, 1, u64::MAX),
         (

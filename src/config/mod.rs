@@ -85,6 +85,13 @@ pub struct EngineConfig {
     pub max_pending_journal_bytes: u64,
 }
 
+impl EngineConfig {
+    /// Most accounts, and most cards, that can be configured.
+    pub const MOST_ROWS: u32 = 100_000_000;
+    /// Most remembered transactions that can be configured.
+    pub const MOST_REMEMBERED: u32 = 200_000_000;
+}
+
 /// The journal's files.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
