@@ -184,7 +184,7 @@ pub enum AccountStatus {
     Active = 0,
     /// Customers' requests are declined 57 (credits and debits); advices post.
     Blocked = 1,
-    /// Customers' requests are declined 78.
+    /// Customers' requests are declined 78 (77 or 76 as a side of a transfer).
     Closed = 2,
 }
 
@@ -234,4 +234,49 @@ pub struct PutCard {
     pub account: AccountNumber,
     /// Its status.
     pub status: CardStatus,
+}
+
+impl Class {
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::FinancialRequest),
+            2 => Some(Self::FinancialAdvice),
+            3 => Some(Self::Reversal),
+            _ => None,
+        }
+    }
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 7] = [
+        Self::Purchase,
+        Self::Cash,
+        Self::PurchaseWithCashback,
+        Self::Refund,
+        Self::InquiryAvailable,
+        Self::InquiryBalance,
+        Self::Transfer,
+    ];
+
+    /// The operation with these first two digits of DE 3.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Purchase),
+            1 => Some(Self::Cash),
+            9 => Some(Self::PurchaseWithCashback),
+            20 => Some(Self::Refund),
+            30 => Some(Self::InquiryAvailable),
+            31 => Some(Self::InquiryBalance),
+            40 => Some(Self::Transfer),
+            _ => None,
+        }
+    }
+
+    /// Whether it only asks.
+    #[must_use]
+    pub const fn is_inquiry(self) -> bool {
+        matches!(self, Self::InquiryAvailable | Self::InquiryBalance)
+    }
 }

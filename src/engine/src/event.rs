@@ -362,3 +362,17 @@ impl ReversalEvent {
         matches!(self.tombstone, Some(Tombstone { locator: 0, .. }))
     }
 }
+
+impl Finding {
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Reversed),
+            2 => Some(Self::AlreadyReversed),
+            3 => Some(Self::NoEffect),
+            4 => Some(Self::Unknown),
+            5 => Some(Self::Tombstone),
+            6 => Some(Self::Unclear),
+            _ => None,
+        }
+    }
+}

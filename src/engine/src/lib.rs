@@ -27,6 +27,8 @@ pub mod limits;
 mod loader;
 mod memory;
 mod mix;
+#[cfg(test)]
+mod night_tests;
 pub mod outcome;
 mod prepare;
 mod record;
