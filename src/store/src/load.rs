@@ -434,6 +434,15 @@ fn finish_rows(
     loaders: Loaders,
     mark: &crate::rows::mark::Mark,
 ) -> Result<Result<Twin, String>, LoadStateError> {
+    let newest_base = base::list(&**disk, &dirs.bases, false)?
+        .first()
+        .map_or(0, |base| base.0);
+    let behind = options.head - mark.seq;
+    if behind > options.store.checkpoint_after_events.saturating_mul(2) && newest_base > mark.seq {
+        return Ok(Err(format!(
+            "its mark is {behind} events behind, and a newer base file is there"
+        )));
+    }
     if mark.seq + 1 < options.first {
         return Ok(Err(format!(
             "its mark is at {}, and the journal is kept from {} on",

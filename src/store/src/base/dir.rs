@@ -29,9 +29,21 @@ impl BaseName {
 
 const TEMPORARY: &str = ".tmp";
 
-/// Where a damaged base goes.
-pub(crate) fn damaged_name(base: BaseName) -> String {
-    format!("{}.damaged", base.file())
+const DAMAGED: &str = ".damaged";
+/// Damaged base files kept for a look at what happened.
+const DAMAGED_KEPT: usize = 2;
+
+/// Sets a damaged base aside, and removes the oldest such beyond those kept.
+pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path, base: BaseName) -> io::Result<()> {
+    let name = format!("{}{DAMAGED}", base.file());
+    disk.rename(&dir.join(base.file()), &dir.join(name))?;
+    let mut damaged = disk.list(dir)?;
+    damaged.retain(|name| name.starts_with("base-") && name.ends_with(DAMAGED));
+    let surplus = damaged.len().saturating_sub(DAMAGED_KEPT);
+    for name in damaged.iter().take(surplus) {
+        disk.remove(&dir.join(name))?;
+    }
+    disk.sync_dir(dir)
 }
 
 /// Base files in `dir`, newest first; leftovers of an interrupted write are removed on the way.

@@ -11,7 +11,7 @@ mod format;
 mod read;
 mod write;
 
-pub(crate) use dir::{BaseName, damaged_name, list};
+pub(crate) use dir::{BaseName, list, set_aside};
 pub(crate) use format::{Counts, Header, MAX_BLOCK};
 pub(crate) use read::{BaseError, read};
 pub(crate) use write::{BaseWriter, Kind};

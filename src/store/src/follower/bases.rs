@@ -56,7 +56,7 @@ impl Bases {
                 Err(BaseError::Io { source, .. }) => return Err(source),
                 Err(error) => {
                     tracing::error!(%error, "a base file is of no use and is set aside");
-                    self.set_aside(base)?;
+                    base::set_aside(&*self.disk, &self.dir, base)?;
                     self.there.retain(|there| *there != base);
                 }
             }
@@ -79,12 +79,5 @@ impl Bases {
             return Err(BaseError::Refused { file: path, what });
         }
         Ok(())
-    }
-
-    fn set_aside(&self, base: BaseName) -> io::Result<()> {
-        let from = self.dir.join(base.file());
-        self.disk
-            .rename(&from, &self.dir.join(base::damaged_name(base)))?;
-        self.disk.sync_dir(&self.dir)
     }
 }

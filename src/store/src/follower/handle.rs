@@ -195,8 +195,16 @@ impl Follower {
                 let guard = guard;
                 crate::nice::lower();
                 if let Err(error) = worker.run() {
-                    tracing::error!(%error, "the follower has stopped; payments go on without checkpoints");
-                    guard.0.update(|status| status.failure = Some(error));
+                    tracing::error!(
+                        %error,
+                        "the follower has stopped; payments go on without checkpoints"
+                    );
+                    guard.0.update(|status| {
+                        if let FollowerError::Diverged(seq) = error {
+                            status.divergence = Some(seq);
+                        }
+                        status.failure = Some(error);
+                    });
                 }
             })
             .map_err(|error| io_error("start its thread", error))?;

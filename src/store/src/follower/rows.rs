@@ -176,6 +176,10 @@ impl Rows {
                 let Some(dir) = &self.dir else {
                     return Ok(Step::Done);
                 };
+                // A new store begins empty, or its digest would not be that of its entries.
+                if let Ok(Some(_)) = aside::set_aside(dir) {
+                    self.set_aside += 1;
+                }
                 slot.insert(RowStore::open(dir, &self.options)?)
             }
         };

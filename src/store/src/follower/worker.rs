@@ -1,13 +1,14 @@
 //! The follower's loop.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use gapless_engine::ids::Seq;
 use gapless_engine::{Engine, Event};
-use gapless_journal::{Disk, Reader};
+use gapless_journal::{Disk, Reader, RealDisk};
 
 use super::base_job::BaseJob;
 use super::bases::Bases;
@@ -324,6 +325,22 @@ pub(crate) fn apply_one(
         Some(seq) => Err(FollowerError::Diverged(seq)),
         None => Ok(()),
     }
+}
+
+/// sled is always on a real file system.
+fn rows_have_room(dirs: &Dirs, limits: &StoreOptions) -> bool {
+    let parent = dirs.rows.as_deref().and_then(Path::parent);
+    parent.is_some_and(|parent| {
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
+        // What cannot be asked is found out by writing.
+        RealDisk
+            .free_bytes(parent)
+            .map_or(true, |free| free >= limits.min_free_bytes)
+    })
 }
 
 fn has_room(disk: &dyn Disk, dirs: &Dirs, limits: &StoreOptions) -> bool {

@@ -14,7 +14,7 @@ use gapless_engine::command::{
 };
 use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
-use gapless_engine::{Capacity, Engine, Options};
+use gapless_engine::{Body, Capacity, Engine, Event, Options};
 use gapless_journal::{
     Batch, Disk, FileJournal, Journal, JournalOptions, Port, Recovered, Verdict,
 };
@@ -223,6 +223,25 @@ impl Bank {
         self.durable.store(last, Ordering::Release);
     }
 
+    /// Makes an attested hash durable that is not the live engine's.
+    pub fn spoil_attest(&mut self) {
+        let first = self.head() + 1;
+        let mut event = Event {
+            seq: first,
+            time_us: self.live.last_time_us(),
+            body: Body::Attest {
+                state_hash: !self.live.state_hash(),
+            },
+        };
+        let mut events = Vec::new();
+        event.encode(&mut events);
+        event.body = Body::Attest {
+            state_hash: self.live.state_hash(),
+        };
+        self.live.apply(&event);
+        self.append(first, &events);
+    }
+
     /// Genesis, internal accounts, and `n` customers with a card each.
     pub fn found(&mut self, n: u64) {
         let business_date = Date::from_ymd(2026, 11, 22).unwrap();
@@ -404,7 +423,7 @@ pub fn replayed(house: &House, capacity: Capacity) -> Engine {
     while let Some(group) = reader.next(head).unwrap() {
         let mut rest = group.events;
         while !rest.is_empty() {
-            let (event, after) = gapless_engine::Event::decode(rest).unwrap();
+            let (event, after) = Event::decode(rest).unwrap();
             engine.check(&event).unwrap();
             engine.apply(&event);
             rest = after;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use gapless_journal::sim::SimDisk;
 
-use super::bank::{Dice, scratch, traded};
-use crate::{RowsState, Source};
+use super::bank::{Dice, House, copy_dir, scratch, traded};
+use crate::{FollowerError, LoadStateError, RowsState, Source};
 
 #[test]
 fn sled_that_never_answers_is_given_up_on_and_the_next_start_takes_the_base() {
@@ -102,5 +102,73 @@ fn a_full_disk_under_sled_loses_nothing_and_sled_comes_back() {
         follower.stop(true).unwrap().checkpoint,
         bank.head(),
         "sled is back"
+    );
+}
+
+#[test]
+fn a_follower_that_differs_from_the_live_engine_stops_and_stores_nothing_more() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (house, mut bank) = traded(&sim, room.path(), 98);
+    let follower = bank.follow();
+    let good = bank.head();
+    follower.wait_checkpoint(good).unwrap();
+    bank.spoil_attest();
+    let error = follower.request_base(bank.head()).unwrap_err();
+    assert!(
+        matches!(error, FollowerError::Diverged(seq) if seq == good + 1),
+        "{error}"
+    );
+    let status = follower.status();
+    assert_eq!(
+        (status.divergence, status.checkpoint, status.base),
+        (Some(good + 1), good, 0)
+    );
+    follower.stop(true).unwrap_err();
+    drop(bank);
+    // The start does not take either side's word for it.
+    let error = house.start().map(|bank| bank.head()).unwrap_err();
+    assert!(matches!(error, LoadStateError::Replay(_)), "{error}");
+}
+
+#[test]
+fn a_mark_far_behind_gives_way_to_a_newer_base() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, mut bank) = traded(&sim, room.path(), 99);
+    bank.follow().stop(true).unwrap();
+    drop(bank);
+    let rows = house.dirs.rows.take();
+    let mut bank = house.start().unwrap();
+    let follower = bank.follow();
+    bank.trade(&mut Dice::new(97), 6, 60);
+    let base = follower.request_base(bank.head()).unwrap();
+    follower.stop(false).unwrap();
+    drop(bank);
+    house.dirs.rows = rows;
+    // Within the bound, the rows are taken though they replay more.
+    let near = House {
+        options: house.options.clone(),
+        dirs: house.dirs.clone(),
+        ..house
+    };
+    let copy = scratch();
+    copy_dir(&near.rows(), &copy.path().join("sled"));
+    let bank = near.start().unwrap();
+    assert!(
+        matches!(bank.loaded.source, Source::Rows(_)),
+        "{}",
+        bank.loaded.source
+    );
+    drop(bank);
+    let mut far = near;
+    far.options.checkpoint_after_events = 10;
+    far.dirs.rows = Some(copy.path().join("sled"));
+    let bank = far.start().unwrap();
+    assert_eq!(bank.loaded.source, Source::Base(base));
+    assert!(
+        bank.loaded.notes[0].contains("newer base"),
+        "{:?}",
+        bank.loaded.notes
     );
 }
