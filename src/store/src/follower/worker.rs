@@ -152,10 +152,10 @@ impl Worker {
     }
 
     fn drive_rows(&mut self, now: Instant, hurry: bool) -> Driven {
-        let (disk, dirs, limits) = (&self.disk, &self.dirs, &self.limits);
+        let (dirs, limits) = (&self.dirs, &self.limits);
         let driven = self
             .rows
-            .drive(&self.engine, now, hurry, || has_room(&**disk, dirs, limits));
+            .drive(&self.engine, now, hurry, || rows_have_room(dirs, limits));
         if let Driven::Wrote(bytes) = driven {
             self.written_bytes += bytes;
         }
