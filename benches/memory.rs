@@ -12,6 +12,7 @@
 )]
 
 #[path = "support/bank.rs"]
+#[allow(dead_code)] // Shared with the other benches.
 mod bank;
 
 use std::process::Command;

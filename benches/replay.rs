@@ -12,6 +12,7 @@
 )]
 
 #[path = "support/bank.rs"]
+#[allow(dead_code)] // Shared with the other benches.
 mod bank;
 
 use std::sync::Arc;
@@ -58,9 +59,10 @@ fn main() {
 }
 
 fn report(what: &str, bank: &Bank, quick: bool) {
-    let seconds = bank.load_time.as_secs_f64();
+    let (open, load) = (bank.open_time.as_secs_f64(), bank.load_time.as_secs_f64());
+    let seconds = open + load;
     println!(
-        "{what}: {seconds:.2} s ({}, {} events into both instances)",
+        "{what}: {seconds:.2} s (journal {open:.2} s, state {load:.2} s: {}, {} events into both instances)",
         bank.source, bank.replayed
     );
     if !quick {

@@ -49,6 +49,9 @@ pub struct Bank {
     pub live: Engine,
     pub source: Source,
     pub replayed: u64,
+    /// Opening the journal (its scan, its next segments).
+    pub open_time: Duration,
+    /// Loading and replay.
     pub load_time: Duration,
     journal: FileJournal,
     retention: RetentionHandle,
@@ -71,10 +74,12 @@ impl Bank {
         // What is replayed is verified by reading it.
         options.verify_from = u64::MAX;
         let recovered = Journal::open(Arc::clone(&house.disk), options).unwrap();
+        let open_time = started.elapsed();
         let options = LoadOptions::new(&recovered, house.capacity, house.options.clone());
         let loaded = gapless_store::load(&house.disk, &house.dirs, &options).unwrap();
-        let load_time = started.elapsed();
+        let load_time = started.elapsed() - open_time;
         Self {
+            open_time,
             load_time,
             time_us: loaded.live.last_time_us().max(1_795_000_000_000_000),
             customers: u64::from(loaded.live.cards_len()),
