@@ -4,27 +4,30 @@
 //! Nothing is changed: sled, which repairs what it opens, gets a copy. The
 //! journal's lock is held meanwhile, so a running daemon is refused.
 
-use std::fmt;
+mod compare;
+mod copy;
+mod report;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gapless_engine::ids::{AccountIx, CardIx, Seq};
-use gapless_engine::{Body, Capacity, Engine, Event, Options, TrialBalance, audit};
+use gapless_engine::ids::Seq;
+use gapless_engine::{Body, Capacity, Engine, Event, Options, audit};
 use gapless_journal::{Disk, DiskLock, JournalError, Reader, scan};
 
 use crate::base::{self, BaseError, BaseName};
-use crate::codec::hex;
 use crate::follower::sled_options;
-use crate::format::{Item, SIZES};
+use crate::format::SIZES;
 use crate::load::feed;
 use crate::options::{Dirs, StoreOptions};
 use crate::rows::store::RowStore;
+use compare::{Compare, same_state};
+use copy::CopyOf;
+pub use report::Report;
 
 /// The file that whoever writes the journal keeps locked (gapless-journal, `layout`).
 const JOURNAL_LOCK: &str = "journal.lock";
-/// Added to sled's directory for the copy that is looked at.
-const COPY_SUFFIX: &str = ".verify";
 
 /// What does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -83,90 +86,6 @@ pub enum VerifyError {
         /// What differs.
         what: String,
     },
-}
-
-/// What was verified. `Display` gives lines for a human.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The journal's identity.
-    pub uuid: [u8; 16],
-    /// Sequence of the base that everything was recomputed from; 0 = the first event.
-    pub from: Seq,
-    /// The journal's last event.
-    pub head: Seq,
-    /// Events replayed, each held against the invariants.
-    pub events: u64,
-    /// State hashes in the journal that the recomputed state was held against.
-    pub attested: u64,
-    /// Base files that were compared row by row.
-    pub bases: Vec<Seq>,
-    /// The mark of sled's rows, if there are any.
-    pub rows: Option<Seq>,
-    /// State hash at the end.
-    pub state_hash: u64,
-    /// Accounts, cards and remembered transactions at the end.
-    pub counts: (u32, u32, u32),
-    /// Debits against credits at the end.
-    pub trial_balance: TrialBalance,
-    /// What is worth knowing and no breach.
-    pub notes: Vec<String>,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (accounts, cards, remembered) = self.counts;
-        writeln!(f, "journal {}: events up to {}", hex(&self.uuid), self.head)?;
-        match self.from {
-            0 => writeln!(f, "recomputed from the first event")?,
-            seq => writeln!(f, "recomputed from the base file at event {seq}")?,
-        }
-        writeln!(
-            f,
-            "{} events, each held against the invariants",
-            self.events
-        )?;
-        writeln!(f, "{} attested state hashes, all equal", self.attested)?;
-        for seq in &self.bases {
-            writeln!(f, "base file at event {seq}: equal row by row")?;
-        }
-        match self.rows {
-            Some(mark) => writeln!(
-                f,
-                "sled's rows (mark {mark}): equal row by row after replay"
-            )?,
-            None => writeln!(f, "sled's rows: none")?,
-        }
-        writeln!(
-            f,
-            "{accounts} accounts, {cards} cards, {remembered} remembered transactions"
-        )?;
-        for date in &self.trial_balance.dates {
-            writeln!(
-                f,
-                "{} {}: debits {} ({}), credits {} ({})",
-                date.business_date,
-                date.currency,
-                date.debit_minor,
-                date.debit_count,
-                date.credit_minor,
-                date.credit_count
-            )?;
-        }
-        for sum in &self.trial_balance.currencies {
-            writeln!(
-                f,
-                "{}: customers {}, internal {}, together {}",
-                sum.currency,
-                sum.customers_minor,
-                sum.internal_minor,
-                sum.customers_minor + sum.internal_minor
-            )?;
-        }
-        for note in &self.notes {
-            writeln!(f, "note: {note}")?;
-        }
-        write!(f, "state hash {:016x}", self.state_hash)
-    }
 }
 
 /// Verifies a data directory.
@@ -462,156 +381,4 @@ fn check_and_apply(engine: &mut Engine, event: &Event) -> Result<(), String> {
         Some(_) => Err("the state is not the one that was attested".to_owned()),
         None => Ok(()),
     }
-}
-
-/// Row by row.
-fn same_state(found: &Engine, due: &Engine) -> Result<(), String> {
-    let mut compare = Compare::new(due);
-    for ix in 0..found.accounts_len() {
-        if let Some(row) = found.account_row(AccountIx(ix)) {
-            compare.item(Item::Account(ix, &row.to_bytes()))?;
-        }
-    }
-    for ix in 0..found.cards_len() {
-        if let Some(row) = found.card_row(CardIx(ix)) {
-            compare.item(Item::Card(ix, &row.to_bytes()))?;
-        }
-    }
-    for (date, len) in found.generations() {
-        for record in found.record_bytes(date, 0..len) {
-            compare.item(Item::Record(date, &record))?;
-        }
-    }
-    compare.item(Item::Residue(&found.residue()))?;
-    compare.end()
-}
-
-/// Holds stored items against an engine's state, byte by byte.
-struct Compare<'e> {
-    engine: &'e Engine,
-    accounts: u32,
-    cards: u32,
-    /// The generation being compared, and the next record's position.
-    records: Option<(gapless_engine::date::Date, u32)>,
-    records_seen: u64,
-    residue: Vec<u8>,
-}
-
-impl<'e> Compare<'e> {
-    fn new(engine: &'e Engine) -> Self {
-        Self {
-            engine,
-            accounts: 0,
-            cards: 0,
-            records: None,
-            records_seen: 0,
-            residue: Vec::new(),
-        }
-    }
-
-    fn item(&mut self, item: Item<'_>) -> Result<(), String> {
-        match item {
-            Item::Account(ix, bytes) => {
-                self.accounts += 1;
-                let due = self
-                    .engine
-                    .account_row(AccountIx(ix))
-                    .map(|row| row.to_bytes());
-                same(due.as_ref().map(|due| &due[..]), bytes, || {
-                    format!("account row {ix}")
-                })
-            }
-            Item::Card(ix, bytes) => {
-                self.cards += 1;
-                let due = self.engine.card_row(CardIx(ix)).map(|row| row.to_bytes());
-                same(due.as_ref().map(|due| &due[..]), bytes, || {
-                    format!("card row {ix}")
-                })
-            }
-            Item::Record(date, bytes) => {
-                let position = match self.records {
-                    Some((current, next)) if current == date => next,
-                    _ => 0,
-                };
-                self.records = Some((date, position + 1));
-                self.records_seen += 1;
-                let due = self
-                    .engine
-                    .record_bytes(date, position..position + 1)
-                    .next();
-                same(due.as_ref().map(|due| &due[..]), bytes, || {
-                    format!("remembered transaction {position} of {date}")
-                })
-            }
-            Item::Residue(bytes) => {
-                self.residue.extend_from_slice(bytes);
-                Ok(())
-            }
-            Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
-        }
-    }
-
-    fn end(self) -> Result<(), String> {
-        let records: u64 = self
-            .engine
-            .generations()
-            .map(|(_, len)| u64::from(len))
-            .sum();
-        if self.accounts != self.engine.accounts_len()
-            || self.cards != self.engine.cards_len()
-            || self.records_seen != records
-        {
-            return Err("rows are missing".to_owned());
-        }
-        if self.residue != self.engine.residue() {
-            return Err("dates, totals or exceptions are other than the journal's".to_owned());
-        }
-        Ok(())
-    }
-}
-
-fn same(due: Option<&[u8]>, found: &[u8], name: impl FnOnce() -> String) -> Result<(), String> {
-    if due == Some(found) {
-        Ok(())
-    } else {
-        Err(format!("{} is other than the journal's", name()))
-    }
-}
-
-/// A copy of a directory that goes away with its owner.
-struct CopyOf(PathBuf);
-
-impl CopyOf {
-    fn make(dir: &Path) -> io::Result<Self> {
-        let mut name = dir.as_os_str().to_owned();
-        name.push(COPY_SUFFIX);
-        let copy = Self(PathBuf::from(name));
-        if copy.0.try_exists()? {
-            std::fs::remove_dir_all(&copy.0)?;
-        }
-        copy_all(dir, &copy.0)?;
-        Ok(copy)
-    }
-}
-
-impl Drop for CopyOf {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(copy = %self.0.display(), %error, "a copy of sled's directory cannot be removed");
-        }
-    }
-}
-
-fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_all(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
