@@ -91,10 +91,11 @@ impl Builder<'_, '_> {
             };
         }
         let ([a, b, c], [x, y, z]) = (fields.words(), from.present().words());
-        self.echo_word(from, 0, a & x, x, end);
+        let [i, j, k] = from.on_wire().words();
+        self.echo_word(from, 0, a & x, i, end);
         if b & y | c & z != 0 {
-            self.echo_word(from, 64, b & y, y, end);
-            self.echo_word(from, 128, c & z, z, end);
+            self.echo_word(from, 64, b & y, j, end);
+            self.echo_word(from, 128, c & z, k, end);
         }
         self
     }
@@ -105,16 +106,17 @@ impl Builder<'_, '_> {
         self.echo_until(from, fields, LAST_FIELD + 1)
     }
 
-    /// Echoes fields of one bitmap, in as few copies as they stand together.
+    /// Echoes fields of one bitmap, in as few copies as they stand together:
+    /// whatever else is on the wire between two of them parts them.
     #[inline(always)]
-    fn echo_word(&mut self, from: &Message<'_>, base: u8, both: u64, present: u64, end: u8) {
+    fn echo_word(&mut self, from: &Message<'_>, base: u8, both: u64, on_wire: u64, end: u8) {
         let after = u64::MAX.unbounded_shr(u32::from(self.last.saturating_sub(base)));
         let before = u64::MAX.unbounded_shr(u32::from(end.saturating_sub(base + 1)));
         let mut wanted = both & after & !before;
         if wanted == 0 || self.error.is_some() {
             return;
         }
-        let others = present & !wanted;
+        let others = on_wire & !wanted;
         self.make_room(base / 64 + 1);
         self.fields.insert_word(base, wanted);
         self.last = base + 64 - wanted.trailing_zeros() as u8;

@@ -20,7 +20,9 @@ impl Dialect {
     ///
     /// # Errors
     /// The first fault, with field, offset and what was expected, and every
-    /// field before it.
+    /// field that could be read: all before it, and, where the fault lies in a
+    /// value whose length is clear, those after it that are whole. So a message
+    /// with a wrong amount can still be answered.
     #[inline(always)]
     pub fn decode<'a>(&self, frame: &'a [u8]) -> Result<Message<'a>, DecodeFailure<'a>> {
         let mut message = Message::new(frame, self.wire_format, Mti::UNKNOWN);
@@ -215,7 +217,7 @@ fn quick_variable(rule: &Rule, frame: &[u8], at: usize) -> Option<Span> {
     (length <= rule.span.bytes()).then(|| rule.span.of(length).at(at + prefix))
 }
 
-/// Reads all fields one by one, up to the first fault.
+/// Reads all fields one by one, up to a fault that hides where the next one begins.
 #[cold]
 #[inline(never)]
 fn full_fields<'a>(
@@ -227,20 +229,34 @@ fn full_fields<'a>(
 ) -> Result<(), DecodeError> {
     let mut last = 1;
     let mut count = 0;
+    let (mut whole, mut wrong) = (FieldSet::EMPTY, FieldSet::EMPTY);
+    let mut first = None;
     for field in fields.iter() {
-        match full_field(dialect.rule(field), frame, at) {
+        let rule = dialect.rule(field);
+        match full_field(rule, frame, at) {
             Ok(span) => {
                 at = span.start() + span.bytes();
                 count = message.push(count, field, span);
+                whole.insert(field);
             }
             Err(fault) => {
-                message.close(fields.below(field));
-                return Err(fault.in_field(field));
+                let fault = fault.in_field(field);
+                let end = value_end(rule, frame, at);
+                first = first.or(Some(fault));
+                wrong.insert(field);
+                match end {
+                    Some(end) => at = end,
+                    None => break,
+                }
             }
         }
         last = field;
     }
-    message.close(fields);
+    message.close(whole);
+    message.skip(wrong);
+    if let Some(error) = first {
+        return Err(error);
+    }
     if at == frame.len() {
         return Ok(());
     }
@@ -251,6 +267,16 @@ fn full_fields<'a>(
         },
     };
     Err(fault.in_field(last))
+}
+
+/// Where a field of wrong content ends, if its length is clear.
+fn value_end(rule: &Rule, frame: &[u8], mut at: usize) -> Option<usize> {
+    if matches!(rule.code(), Code::Undefined) {
+        return None;
+    }
+    let (_, bytes) = read_length(rule, frame, &mut at).ok()?;
+    let end = at.checked_add(bytes)?;
+    (end <= frame.len()).then_some(end)
 }
 
 /// Takes so many bytes at the offset and moves it on.

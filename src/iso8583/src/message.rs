@@ -59,6 +59,8 @@ impl fmt::Debug for Scratch {
 pub struct Message<'a> {
     pub(crate) frame: &'a [u8],
     present: FieldSet,
+    /// In the frame, but of wrong content; empty but after a failed decode.
+    skipped: FieldSet,
     dialect: u32,
     mti: Mti,
     /// By field up to 64: which span is its own, counted from 1; 0 for an
@@ -74,6 +76,7 @@ impl<'a> Message<'a> {
         Message {
             frame,
             present: FieldSet::EMPTY,
+            skipped: FieldSet::EMPTY,
             dialect,
             mti,
             places: [0; 65],
@@ -108,9 +111,22 @@ impl<'a> Message<'a> {
         self.present = present;
     }
 
+    /// Says which fields stand in the frame and were not pushed, since their
+    /// content is wrong.
+    pub(crate) fn skip(&mut self, skipped: FieldSet) {
+        self.skipped = skipped;
+    }
+
+    /// All fields that stand in the frame, wrong ones included.
+    #[inline(always)]
+    pub(crate) fn on_wire(&self) -> FieldSet {
+        self.present.or(&self.skipped)
+    }
+
     /// Forgets all fields.
     pub(crate) fn clear(&mut self) {
         self.present = FieldSet::EMPTY;
+        self.skipped = FieldSet::EMPTY;
         self.places = [0; 65];
         self.more.clear();
     }

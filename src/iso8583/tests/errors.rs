@@ -1,7 +1,7 @@
 //! What is wrong with a message, where, and what should have stood there.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use gapless_iso8583::{Class as C, Dialect, Expected, Mti};
+use gapless_iso8583::{Class as C, Dialect, Expected, FieldSet, Mti};
 
 #[test]
 fn faults_of_messages() {
@@ -289,7 +289,7 @@ fn messages_at_the_edge_are_read() {
 }
 
 #[test]
-fn what_was_read_before_the_fault_is_there() {
+fn what_could_be_read_beside_the_fault_is_there() {
     let dialect = Dialect::builtin("iso87-ascii").unwrap();
     let frame = bytes("0200<7020000000000000>16941000000000001800000000000001250x000123");
     let failure = dialect.decode(&frame).unwrap_err();
@@ -299,10 +299,29 @@ fn what_was_read_before_the_fault_is_there() {
     );
     assert_eq!(failure.to_string(), failure.error.to_string());
     assert_eq!(failure.partial.mti(), Mti::new(200).unwrap());
-    assert_eq!(failure.partial.fields().collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(failure.partial.fields().collect::<Vec<_>>(), [2, 3, 11]);
     assert_eq!(failure.partial.raw(2), Some(&b"9410000000000018"[..]));
     assert_eq!(failure.partial.raw(4), None);
-    assert_eq!(failure.partial.number(11), Ok(None));
+    assert_eq!(failure.partial.number(11), Ok(Some(123)));
+    // Behind a length that cannot be read nothing can be found; of two faults the first is told.
+    let frame = bytes("0200<7020000000000000>1694100000000000180x000000000000125x000123");
+    let failure = dialect.decode(&frame).unwrap_err();
+    assert_eq!(failure.error.field, 3);
+    assert_eq!(failure.partial.fields().collect::<Vec<_>>(), [2, 11]);
+    // What is echoed of such a message leaves the wrong field out.
+    let mut answer = Vec::new();
+    let mut builder = dialect.builder(&mut answer, Mti::from_ascii(*b"0210").unwrap());
+    builder.echo_rest(&failure.partial, &FieldSet::of(&[2, 3, 4, 11]));
+    builder.finish().unwrap();
+    drop(builder);
+    assert_eq!(
+        answer,
+        bytes("0210<4020000000000000>169410000000000018000123")
+    );
+    let frame = bytes("0200<7020000000000000>1x941000000000001800000000000001250000123");
+    let failure = dialect.decode(&frame).unwrap_err();
+    assert_eq!(failure.error.field, 2);
+    assert!(failure.partial.fields().next().is_none());
     let nothing = dialect.decode(b"x").unwrap_err();
     assert_eq!(nothing.partial.mti(), Mti::UNKNOWN);
     assert_eq!(
