@@ -123,7 +123,7 @@ fn before_it_is_ready_and_after() {
     let (status, answer) = ready();
     assert_eq!(status, 503);
     assert!(
-        answer.ends_with(r#"{"error":"recovering","ready":false}"#),
+        answer.ends_with(r#"{"ready":false,"error":"recovering"}"#),
         "{answer}"
     );
     let (status, answer) = ask(&site, "GET /v1/accounts/1", "");
