@@ -444,7 +444,8 @@ impl Engine {
         for leg in r.legs.as_slice() {
             self.post(stamp.seq, r.business_date, *leg);
         }
-        if matches!(r.finding, Finding::Reversed | Finding::NoEffect) {
+        let marks = matches!(r.finding, Finding::Reversed | Finding::NoEffect);
+        if marks {
             for reference in [r.original, r.linked] {
                 if reference.is_some() {
                     self.memory.set_reversed(reference);
@@ -464,8 +465,9 @@ impl Engine {
             operation: r.operation.unwrap_or(Operation::Purchase),
             currency_slot: 0,
             flags: 0,
-            debit: u32::MAX,
-            credit: u32::MAX,
+            // What it marks, so that the marks can be made anew from the records.
+            debit: if marks { r.original.0 } else { u32::MAX },
+            credit: if marks { r.linked.0 } else { u32::MAX },
             prev: RecordRef::NONE,
         };
         self.remember(r.business_date, stamp.seq, Record::pack(&parts));
@@ -482,6 +484,8 @@ impl Engine {
             // "Reversal" stands for any class: no original is one.
             parts.class = tombstone.class.unwrap_or(Class::Reversal);
             parts.flags = flags::TOMBSTONE;
+            parts.debit = u32::MAX;
+            parts.credit = u32::MAX;
             parts.prev = r.prev;
             let reference = self.remember(r.business_date, stamp.seq, Record::pack(&parts));
             if let Some(card) = r.card

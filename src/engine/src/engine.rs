@@ -300,14 +300,14 @@ impl Engine {
     /// ahead of the mark that the rest was loaded at. `check` and the hash count
     /// from here.
     #[must_use]
-    pub fn consistent_from(&self) -> Seq {
-        self.consistent_from.max(self.memory.ahead_to)
+    pub const fn consistent_from(&self) -> Seq {
+        self.consistent_from
     }
 
-    /// Whether rows and marks belong together.
+    /// Whether the rows belong together.
     #[inline]
-    pub(crate) fn is_consistent(&self) -> bool {
-        self.last_seq >= self.consistent_from()
+    pub(crate) const fn is_consistent(&self) -> bool {
+        self.last_seq >= self.consistent_from
     }
 
     /// The first attested sequence at which this engine's state was another than

@@ -3,8 +3,8 @@
 //! Rows may be ahead of the residue's sequence: events up to
 //! [`Engine::consistent_from`] that a row already has are skipped for that row.
 //! Remembered transactions beyond the residue's mark are left out, since the
-//! journal brings them again. Marks on older ones ("reversed") may be ahead too:
-//! whoever stores writes new slots before marks, so that the newest slot says how far.
+//! journal brings them again; marks on them ("reversed"), which may be ahead as
+//! well, are made anew from the reversals that remain.
 
 use crate::account::{AccountRow, RowError};
 use crate::card::CardRow;
@@ -13,7 +13,6 @@ use crate::engine::{CurrencyAccounts, Engine, Options};
 use crate::ids::{AccountIx, CardIx};
 use crate::invariants;
 use crate::limits::MAX_GENERATIONS;
-use crate::memory::newest_delta;
 use crate::record::Record;
 use crate::residue::{self, Residue};
 use crate::table::Chunked;
@@ -229,11 +228,7 @@ fn take_generations(
         }
         engine.memory.take(*date, *base_seq, records, *len);
     }
-    for (date, records) in &loaded {
-        if let Some(delta) = newest_delta(records) {
-            engine.memory.ahead.push((*date, delta));
-        }
-    }
+    engine.memory.mark_anew();
     Ok(())
 }
 

@@ -27,11 +27,6 @@ pub(crate) struct Memory {
     capacity: Capacity,
     /// Slots in use, over all generations.
     pub used: u32,
-    /// Generations that begin behind the mark that was loaded, but of which
-    /// slots were stored: with the last one's distance from their beginning.
-    pub ahead: Vec<(Date, u32)>,
-    /// Sequence of the last slot that was stored: marks on older ones may be as new.
-    pub ahead_to: Seq,
 }
 
 impl Memory {
@@ -43,8 +38,6 @@ impl Memory {
             }),
             capacity,
             used: 0,
-            ahead: Vec::new(),
-            ahead_to: 0,
         }
     }
 
@@ -155,9 +148,6 @@ impl Memory {
 
     /// Opens the generation of a date.
     pub fn open(&mut self, date: Date, base_seq: Seq) -> usize {
-        if let Some((_, delta)) = self.ahead.iter().find(|(ahead, _)| *ahead == date) {
-            self.ahead_to = self.ahead_to.max(base_seq + u64::from(*delta));
-        }
         let at = self
             .generations
             .partition_point(|generation| generation.date < date);
@@ -183,9 +173,6 @@ impl Memory {
             return;
         };
         if let Some(mut records) = records {
-            if let Some(delta) = newest_delta(&records) {
-                self.ahead_to = self.ahead_to.max(base_seq + u64::from(delta));
-            }
             records.truncate(len);
             generation.records = records;
         }
@@ -197,6 +184,36 @@ impl Memory {
                     index.insert(u64::from(record.locator()), reference.0);
                 }
             }
+        }
+    }
+
+    /// Makes the marks "reversed" anew, from the reversals among the records: as
+    /// stored they may be newer than the rest.
+    pub fn mark_anew(&mut self) {
+        let mut marked = Vec::new();
+        for generation in &self.generations {
+            for record in generation.records.iter().filter(|r| !r.is_continuation()) {
+                for reference in record.marked() {
+                    // One into a generation that was dropped may name a newer one.
+                    if let Some((older_generation, older)) = self.get(reference)
+                        && seq_of(older_generation, older) < seq_of(generation, record)
+                    {
+                        marked.push(reference);
+                    }
+                }
+            }
+        }
+        for generation in &mut self.generations {
+            for position in 0..generation.records.len() {
+                if let Some(record) = generation.records.get_mut(position)
+                    && !record.is_continuation()
+                {
+                    record.clear_reversed();
+                }
+            }
+        }
+        for reference in marked {
+            self.set_reversed(reference);
         }
     }
 
@@ -275,13 +292,9 @@ impl Memory {
     }
 }
 
-/// The newest record's distance from its generation's first sequence.
-pub(crate) fn newest_delta(records: &Chunked<Record>) -> Option<u32> {
-    (0..records.len())
-        .rev()
-        .filter_map(|position| records.get(position))
-        .find(|record| !record.is_continuation())
-        .map(Record::seq_delta)
+/// Sequence of a record.
+fn seq_of(generation: &Generation, record: &Record) -> Seq {
+    generation.base_seq + u64::from(record.seq_delta())
 }
 
 /// Iterator over the records with a locator.

@@ -94,7 +94,8 @@ pub(crate) mod flags {
 /// Words: 0-1 key (upper 48 bits) and terms; 2 locator; 3 sequence from the
 /// generation's first; 4 transmission time (25 bits) and settlement date's
 /// distance (7); 5 acquirer, forwarder, RRN; 6-7 amount (40), code (8), class
-/// (2), operation (3), currency of balances (3), flags (8); 8 debit; 9 credit; 10 previous of the card.
+/// (2), operation (3), currency of balances (3), flags (8); 8 debit; 9 credit
+/// (of a reversal: the records that it marks); 10 previous of the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     words: [u32; WORDS],
@@ -314,6 +315,19 @@ impl Record {
 
     pub(crate) const fn set_reversed(&mut self) {
         self.words[7] |= (flags::REVERSED as u32) << 24;
+    }
+
+    pub(crate) const fn clear_reversed(&mut self) {
+        self.words[7] &= !((flags::REVERSED as u32) << 24);
+    }
+
+    /// The records that a reversal's record marks.
+    pub(crate) const fn marked(&self) -> [RecordRef; 2] {
+        if self.class_number() == Class::Reversal as u8 && !self.has(flags::TOMBSTONE) {
+            [RecordRef(self.words[8]), RecordRef(self.words[9])]
+        } else {
+            [RecordRef::NONE; 2]
+        }
     }
 
     pub(crate) const fn debit(&self) -> u32 {

@@ -221,9 +221,13 @@ fn reload(mark: &Engine, ahead: &Engine, every: u32, options: Options) -> Engine
             loader.card(CardIx(ix), &row.to_bytes()).unwrap();
         }
     }
-    // Remembered transactions beyond the mark may have been stored as well.
+    // Of the remembered transactions, those beyond the mark may have been stored
+    // as well, or not; marks on older ones are as of later in any case.
+    let counted: std::collections::BTreeMap<_, _> = mark.generations().collect();
     for (date, len) in ahead.generations() {
-        for slot in ahead.record_bytes(date, 0..len) {
+        let least = counted.get(&date).copied().unwrap_or(0);
+        let stored = if every == 2 { len } else { least };
+        for slot in ahead.record_bytes(date, 0..stored) {
             loader.record(date, &slot).unwrap();
         }
     }
