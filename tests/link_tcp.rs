@@ -233,7 +233,10 @@ fn refused_at_the_door_91() {
 
 #[test]
 fn late_answers_are_kept_back() {
-    let server = Server::start(|link| link.answer_limit_ms = 500);
+    let server = Server::start(|link| {
+        link.answer_limit_ms = 500;
+        link.slow_reader_timeout_s = 1;
+    });
     server.desk.hold();
     let mut peer = server.connect();
     peer.send(&framed(&purchase(1)));
@@ -244,6 +247,10 @@ fn late_answers_are_kept_back() {
     peer.send(&framed(&purchase(2)));
     assert_eq!(peer.answer(), (210, 2, 0));
     server.wait_for_count("gapless_answers_kept_back_total", "late", 1);
+    // An answer that was never sent is none that the peer does not read.
+    std::thread::sleep(Duration::from_millis(1_200));
+    peer.send(&framed(&purchase(3)));
+    assert_eq!(peer.answer(), (210, 3, 0));
 }
 
 /// A peer that sends and never reads: reading from it stops, what waits for it

@@ -111,8 +111,8 @@ impl<D: Decider> Connection<D> {
             }
             Err(Over::SlowReader) => {
                 let waiting = self.outbox.unsent();
-                let what = format_args!("closed: the peer does not read, {waiting} bytes wait");
-                self.link.log.warn(self.peer, &what);
+                let what = format_args!("the peer does not read, {waiting} bytes wait");
+                self.link.log.closed(self.peer, &what);
                 ConnectionEnd::SlowReader
             }
             Err(Over::Socket(error)) => {
@@ -186,7 +186,7 @@ impl<D: Decider> Connection<D> {
             self.note_given(given);
         }
         if now.is_some() {
-            self.clock.wrote();
+            self.note_unsent();
             self.gauge_in_flight();
         }
     }
@@ -195,8 +195,8 @@ impl<D: Decider> Connection<D> {
     fn read(&mut self, bytes: usize, port: &mut D::Port) {
         if bytes == 0 {
             if self.inbox.partial() > 0 {
-                let what = "the peer closed in the middle of a frame";
-                self.link.log.warn(self.peer, &what);
+                let what = "the peer ended in the middle of a frame";
+                self.link.log.closed(self.peer, &what);
             }
             self.ending = Some(ConnectionEnd::Closed);
             return;
@@ -208,14 +208,10 @@ impl<D: Decider> Connection<D> {
         port.flush();
         self.clock.active = now;
         self.clock.shrunk = false;
-        if self.outbox.unsent() > 0 {
-            self.clock.wrote();
-        }
+        self.note_unsent();
         if let Err(error) = cut {
             self.link.metrics.frame_refused(FrameFault::Length);
-            self.link
-                .log
-                .warn(self.peer, &format_args!("closed: {error}"));
+            self.link.log.closed(self.peer, &error);
             self.ending = Some(ConnectionEnd::Frame);
         }
         if self.inbox.partial() == 0 {
@@ -279,6 +275,13 @@ impl<D: Decider> Connection<D> {
             }
             Given::Failed(note) => log.warn(self.peer, &note),
             Given::Unknown => {}
+        }
+    }
+
+    /// From now on answers wait for the peer, if there are any and none did.
+    fn note_unsent(&mut self) {
+        if !self.outbox.is_clear() && self.clock.blocked.is_none() {
+            self.clock.blocked = Some(Instant::now());
         }
     }
 
@@ -352,8 +355,8 @@ impl<D: Decider> Connection<D> {
         if is_due(self.clock.frame_begun, self.link.frame_timeout) {
             self.link.metrics.frame_refused(FrameFault::Timeout);
             let bytes = self.inbox.partial();
-            let what = format_args!("closed: {bytes} bytes of a frame came, and then no more");
-            self.link.log.warn(self.peer, &what);
+            let what = format_args!("{bytes} bytes of a frame came, and then no more");
+            self.link.log.closed(self.peer, &what);
             self.ending = Some(ConnectionEnd::Frame);
         } else if let Some(idle) = self.link.idle_timeout
             && is_due(Some(self.clock.active), idle)
@@ -397,15 +400,6 @@ impl<D: Decider> Connection<D> {
         };
         // Over either way.
         let _ = timeout(LINGER, leave).await;
-    }
-}
-
-impl Clock {
-    /// Answers were put into the outbox: from now on they wait for the peer.
-    fn wrote(&mut self) {
-        if self.blocked.is_none() {
-            self.blocked = Some(Instant::now());
-        }
     }
 }
 

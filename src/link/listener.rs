@@ -158,8 +158,8 @@ impl Place {
         let open = link.open.get();
         if open >= link.max_connections {
             link.metrics.connection_ended(ConnectionEnd::TooMany);
-            let what = format_args!("closed: {open} connections are open, the limit");
-            link.log.warn(peer, &what);
+            let what = format_args!("{open} connections are open, the limit");
+            link.log.closed(peer, &what);
             return None;
         }
         link.open.set(open + 1);
@@ -200,7 +200,7 @@ async fn serve_one<D: Decider>(
             let agreed = tokio::time::timeout(link.frame_timeout, acceptor.accept(stream));
             let agreed = tokio::select! {
                 biased;
-                () = stopping.cancelled() => return,
+                () = stopping.cancelled() => return over(link, peer, ConnectionEnd::Stopping),
                 agreed = agreed => agreed,
             };
             let why = match agreed {
@@ -212,7 +212,7 @@ async fn serve_one<D: Decider>(
                 Err(_) => "it took too long".to_owned(),
             };
             link.log
-                .warn(peer, &format_args!("closed: TLS was not agreed: {why}"));
+                .closed(peer, &format_args!("TLS was not agreed: {why}"));
             ConnectionEnd::Tls
         }
     };

@@ -16,14 +16,18 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct LinkLog {
     link: Arc<str>,
-    throttle: Rc<RefCell<Throttle>>,
+    /// Apart from each other, so that bad messages do not hide why a
+    /// connection was closed.
+    messages: Rc<RefCell<Throttle>>,
+    closings: Rc<RefCell<Throttle>>,
 }
 
 impl LinkLog {
     pub(super) fn new(link: &str) -> Self {
         Self {
             link: link.into(),
-            throttle: Rc::default(),
+            messages: Rc::default(),
+            closings: Rc::default(),
         }
     }
 
@@ -31,22 +35,32 @@ impl LinkLog {
         &self.link
     }
 
-    /// Warns of something that a peer did.
+    /// Warns of a message.
     pub(super) fn warn(&self, peer: SocketAddr, what: &dyn fmt::Display) {
-        let now = Instant::now();
-        let admitted = self.throttle.borrow_mut().admit(now);
-        match admitted {
-            Admitted::Say => tracing::warn!(link = &*self.link, %peer, "{what}"),
-            Admitted::Count => {}
-            Admitted::CountFirst(until) => {
-                let log = self.clone();
-                tokio::task::spawn_local(async move {
-                    tokio::time::sleep_until(until).await;
-                    let left_out = log.throttle.borrow_mut().close();
-                    tracing::warn!(link = &*log.link, left_out, "like warnings were left out");
-                });
-            }
+        if self.admit(&self.messages, "messages") {
+            tracing::warn!(link = &*self.link, %peer, "{what}");
         }
+    }
+
+    /// Tells why a connection is closed.
+    pub(super) fn closed(&self, peer: SocketAddr, why: &dyn fmt::Display) {
+        if self.admit(&self.closings, "closed connections") {
+            tracing::warn!(link = &*self.link, %peer, "closed: {why}");
+        }
+    }
+
+    /// Whether a line may be said now; else it is counted.
+    fn admit(&self, throttle: &Rc<RefCell<Throttle>>, of: &'static str) -> bool {
+        let admitted = throttle.borrow_mut().admit(Instant::now());
+        if let Admitted::CountFirst(until) = admitted {
+            let (link, throttle) = (Arc::clone(&self.link), Rc::clone(throttle));
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep_until(until).await;
+                let left_out = throttle.borrow_mut().close();
+                tracing::warn!(link = &*link, left_out, "more warnings of {of}");
+            });
+        }
+        admitted == Admitted::Say
     }
 }
 
