@@ -210,8 +210,12 @@ impl Engine {
 
     /// Takes a row into look-up table, hashes and sums.
     pub(crate) fn index_account(&mut self, ix: AccountIx, row: &AccountRow) {
-        if let Some(index) = &mut self.by_number {
-            index.insert(mix::mix_bytes(row.number_bytes()), ix.0);
+        // Full only when a journal needs more than the configured capacity and
+        // its events are applied unchecked: that must not pass in silence.
+        if let Some(index) = &mut self.by_number
+            && !index.insert(mix::mix_bytes(row.number_bytes()), ix.0)
+        {
+            self.divergence.get_or_insert(self.last_seq);
         }
         let hashes = &mut self.hashes;
         hashes.fixed = hashes.fixed.wrapping_add(row.hash_fixed(ix.0));
@@ -324,8 +328,10 @@ impl Engine {
 
     /// Takes a row into look-up table and hash.
     pub(crate) fn index_card(&mut self, ix: CardIx, row: &CardRow) {
-        if let Some(index) = &mut self.by_pan {
-            index.insert(pan_hash(row.pan()), ix.0);
+        if let Some(index) = &mut self.by_pan
+            && !index.insert(pan_hash(row.pan()), ix.0)
+        {
+            self.divergence.get_or_insert(self.last_seq);
         }
         self.hashes.cards = self.hashes.cards.wrapping_add(row.hash(ix.0));
     }
@@ -353,7 +359,11 @@ impl Engine {
     #[inline]
     fn remember(&mut self, date: Date, seq: Seq, record: Record) -> RecordRef {
         self.hashes.rolled = mix::mix2(self.hashes.rolled, record.hash());
-        self.memory.append(date, seq, record)
+        let reference = self.memory.append(date, seq, record);
+        if !reference.is_some() {
+            self.diverged(seq);
+        }
+        reference
     }
 
     #[inline]

@@ -41,6 +41,9 @@ impl Engine {
                     }
                     next = next.saturating_add(1);
                 }
+                if next > self.options.capacity.accounts {
+                    return Err(Breach::Room);
+                }
                 let known = self.currency(opened.currency).is_some();
                 if (!known && self.currencies.len() >= MAX_CURRENCIES)
                     || self.settlements.len() >= MAX_SETTLEMENT_ACCOUNTS
@@ -118,6 +121,9 @@ impl Engine {
 
     fn check_account(&self, a: &AccountPut, consistent: bool) -> Result<(), Breach> {
         inv::date_is_open(self.dates, a.business_date)?;
+        if a.ix.0 >= self.options.capacity.accounts {
+            return Err(Breach::Room);
+        }
         if !consistent {
             return Ok(());
         }
@@ -143,6 +149,9 @@ impl Engine {
     }
 
     fn check_card(&self, c: &CardPut, consistent: bool) -> Result<(), Breach> {
+        if c.ix.0 >= self.options.capacity.cards {
+            return Err(Breach::Room);
+        }
         if !consistent {
             return Ok(());
         }

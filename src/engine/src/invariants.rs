@@ -61,8 +61,10 @@ pub enum Breach {
     /// A row in a place that is not the next.
     #[error("a row in the wrong place")]
     Place,
-    /// No room among the remembered transactions.
-    #[error("no room for another remembered transaction")]
+    /// More rows or remembered transactions than the configured capacity.
+    #[error(
+        "no room: the configured capacity of accounts, cards or remembered transactions is reached"
+    )]
     Room,
     /// An amount or a date out of the range that can be remembered.
     #[error("an amount or a date cannot be remembered")]

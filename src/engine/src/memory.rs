@@ -121,6 +121,7 @@ impl Memory {
     }
 
     /// Appends to `date`'s generation, which starts at `seq` if it has not yet.
+    /// "None" when the look-up table is full, which `check` rules out.
     #[inline]
     pub fn append(&mut self, date: Date, seq: Seq, record: Record) -> RecordRef {
         let at = match self
@@ -140,8 +141,9 @@ impl Memory {
         if let Some(index) = &mut self.index
             && !record.is_continuation()
             && record.locator() != 0
+            && !index.insert(u64::from(record.locator()), reference.0)
         {
-            index.insert(u64::from(record.locator()), reference.0);
+            return RecordRef::NONE;
         }
         reference
     }

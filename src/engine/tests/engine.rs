@@ -265,6 +265,42 @@ fn full_memory_refuses_requests_and_serves_advices_and_reversals() {
 }
 
 #[test]
+fn a_journal_that_needs_more_than_the_capacity_is_refused() {
+    let mut bank = Bank::open();
+    bank.run("purchase cA 1 #1 -> 00");
+    let refusal = |capacity: Capacity| {
+        let mut replay = Engine::new(Options {
+            indexed: true,
+            capacity,
+        });
+        let mut rest = &bank.log[..];
+        while !rest.is_empty() {
+            let (event, tail) = Event::decode(rest).unwrap();
+            replay.check(&event)?;
+            replay.apply(&event);
+            rest = tail;
+        }
+        assert_eq!(replay.state_hash(), bank.engine.state_hash());
+        Ok(())
+    };
+    let small = Capacity::SMALL;
+    assert_eq!(refusal(small), Ok(()));
+    for capacity in [
+        Capacity {
+            accounts: 14,
+            ..small
+        },
+        Capacity {
+            accounts: 20,
+            ..small
+        },
+        Capacity { cards: 10, ..small },
+    ] {
+        assert_eq!(refusal(capacity), Err(Breach::Room), "{capacity:?}");
+    }
+}
+
+#[test]
 fn time_never_runs_backwards() {
     let mut bank = Bank::open();
     let before = bank.engine.last_time_us();
