@@ -1,7 +1,5 @@
 //! `GET /metrics`
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -9,19 +7,6 @@ use gapless_journal::Room;
 
 use super::Shared;
 use crate::runner::Phase;
-use crate::telemetry::Telemetry;
-
-/// How often samples are folded: between two, each of them takes a few bytes.
-const KEEP_UP_EVERY: Duration = Duration::from_secs(1);
-
-/// Folds histograms' samples, asked for or not.
-pub(super) async fn keep_up(telemetry: &Telemetry) {
-    let mut every = tokio::time::interval(KEEP_UP_EVERY);
-    loop {
-        every.tick().await;
-        telemetry.upkeep();
-    }
-}
 
 pub(super) async fn metrics(State(site): State<Shared>) -> impl IntoResponse {
     let status = site.status();

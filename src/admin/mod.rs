@@ -83,7 +83,7 @@ impl Admin {
             control,
             keys,
             daemon: telemetry.daemon(),
-            telemetry: Arc::clone(&telemetry),
+            telemetry,
             importing: Arc::new(Semaphore::new(1)),
             scanning: Semaphore::new(1),
         });
@@ -93,12 +93,7 @@ impl Admin {
         let thread = thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = server::serve(listener, router, limits, stopped) => {}
-                        () = metrics::keep_up(&telemetry) => {}
-                    }
-                });
+                runtime.block_on(server::serve(listener, router, limits, stopped));
                 // Whoever stopped without waiting doesn't hear it.
                 let _ = tell_ended.send(());
             })

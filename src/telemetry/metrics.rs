@@ -1,13 +1,12 @@
 //! Handles of the metrics, registered ahead of use.
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{
-    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use super::histogram::Histogram;
 use super::names::{self, Kind, Metric};
 
 const METADATA: Metadata<'static> = Metadata::new("gapless", Level::INFO, None);
@@ -17,6 +16,14 @@ const METADATA: Metadata<'static> = Metadata::new("gapless", Level::INFO, None);
 pub struct Telemetry {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    histograms: Arc<Mutex<Vec<Series>>>,
+}
+
+/// One histogram with its labels, written as Prometheus does, each with a comma.
+struct Series {
+    name: &'static str,
+    labels: String,
+    histogram: Histogram,
 }
 
 impl Default for Telemetry {
@@ -35,41 +42,44 @@ impl Telemetry {
     /// A recorder with nothing recorded; it opens no listener of its own.
     #[must_use]
     pub fn new() -> Self {
-        // Refused for an empty list of bounds only; a test sees that all are taken.
-        let builder = names::ALL
-            .iter()
-            .filter_map(|metric| match metric.kind {
-                Kind::Histogram(bounds) => Some((Matcher::Full(metric.name.to_owned()), bounds)),
-                Kind::Counter | Kind::Gauge => None,
-            })
-            .try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
-                builder.set_buckets_for_metric(name, bounds)
-            })
-            .unwrap_or_default();
-        let recorder = Arc::new(builder.build_recorder());
+        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
         for metric in names::ALL {
             let name = metric.name.into();
             let (unit, help) = (Some(metric.unit), metric.help.into());
             match metric.kind {
                 Kind::Counter => recorder.describe_counter(name, unit, help),
                 Kind::Gauge => recorder.describe_gauge(name, unit, help),
-                Kind::Histogram(_) => recorder.describe_histogram(name, unit, help),
+                // Rendered here, see below.
+                Kind::Histogram(_) => {}
             }
         }
         let handle = recorder.handle();
-        Self { recorder, handle }
+        Self {
+            recorder,
+            handle,
+            histograms: Arc::default(),
+        }
     }
 
     /// All of it in Prometheus' text form.
     #[must_use]
     pub fn render(&self) -> String {
-        self.handle.render()
-    }
-
-    /// Folds the histograms' samples into their buckets. They gather until this
-    /// or [`Telemetry::render`] runs, so it must run every few seconds.
-    pub fn upkeep(&self) {
-        self.handle.run_upkeep();
+        let mut text = self.handle.render();
+        let all = self.histograms.lock();
+        // A poisoned list is whole: it is only ever appended to.
+        let all = all.unwrap_or_else(PoisonError::into_inner);
+        for metric in names::ALL {
+            let mut series = all.iter().filter(|one| one.name == metric.name).peekable();
+            if series.peek().is_some() {
+                let (name, help) = (metric.name, metric.help);
+                // Writing to a string never fails.
+                let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
+            }
+            for one in series {
+                one.histogram.render(one.name, &one.labels, &mut text);
+            }
+        }
+        text
     }
 
     /// The handles of one link, by its configured name.
@@ -118,9 +128,35 @@ impl Telemetry {
             .register_gauge(&key(metric, labels), &METADATA)
     }
 
+    /// The histogram with these labels; the same one when asked for again.
     fn histogram(&self, metric: &Metric, labels: &[(&'static str, &str)]) -> Histogram {
-        self.recorder
-            .register_histogram(&key(metric, labels), &METADATA)
+        let mut written = String::new();
+        for (name, value) in labels {
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            let _ = write!(written, "{name}=\"{value}\",");
+        }
+        let bounds = match metric.kind {
+            Kind::Histogram(bounds) => bounds,
+            Kind::Counter | Kind::Gauge => &[],
+        };
+        let all = self.histograms.lock();
+        let mut all = all.unwrap_or_else(PoisonError::into_inner);
+        let found = all
+            .iter()
+            .find(|one| one.name == metric.name && one.labels == written);
+        if let Some(one) = found {
+            return one.histogram.clone();
+        }
+        let histogram = Histogram::new(bounds, metric.unit == Unit::Seconds);
+        all.push(Series {
+            name: metric.name,
+            labels: written,
+            histogram: histogram.clone(),
+        });
+        histogram
     }
 }
 
@@ -422,15 +458,18 @@ mod tests {
         link.frame_refused(FrameFault::Length);
         link.connection_ended(ConnectionEnd::SlowReader);
         link.answer_seconds.record(0.000_3);
+        // A bound belongs to its bucket; above all bounds there is one more.
+        link.answer_seconds.record(1.0);
+        telemetry.link("pos").answer_seconds.record(100.0);
         link.in_flight.set(3);
         link.connections.set(1);
         let journal = telemetry.journal();
-        journal.group_events.record(3);
-        journal.group_bytes.record(300);
+        journal.group_events.record(3.0);
+        journal.group_events.record(0.0);
+        journal.group_bytes.record(300.0);
         journal.sync_seconds.record(0.000_2);
         let daemon = telemetry.daemon();
         daemon.ready.set(1);
-        telemetry.upkeep();
         let text = telemetry.render();
         for line in [
             r#"gapless_requests_total{link="pos",mti="0200",code="00"} 2"#,
@@ -444,8 +483,16 @@ mod tests {
             r#"gapless_in_flight{link="pos"} 3"#,
             r#"gapless_answer_seconds_bucket{link="pos",le="0.0002"} 0"#,
             r#"gapless_answer_seconds_bucket{link="pos",le="0.0005"} 1"#,
-            r#"gapless_journal_group_events_bucket{le="2"} 0"#,
-            r#"gapless_journal_group_events_bucket{le="4"} 1"#,
+            r#"gapless_answer_seconds_bucket{link="pos",le="0.5"} 1"#,
+            r#"gapless_answer_seconds_bucket{link="pos",le="1"} 2"#,
+            r#"gapless_answer_seconds_bucket{link="pos",le="25"} 2"#,
+            r#"gapless_answer_seconds_bucket{link="pos",le="+Inf"} 3"#,
+            r#"gapless_answer_seconds_sum{link="pos"} 101.000300000"#,
+            r#"gapless_answer_seconds_count{link="pos"} 3"#,
+            r#"gapless_journal_group_events_bucket{le="2"} 1"#,
+            r#"gapless_journal_group_events_bucket{le="4"} 2"#,
+            "gapless_journal_group_events_sum 3",
+            "gapless_journal_group_events_count 2",
             "gapless_ready 1",
         ] {
             assert!(

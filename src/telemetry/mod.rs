@@ -4,10 +4,12 @@
 //! its own, so that several run in one process without sharing figures. Handles
 //! are registered ahead of use; the hot path adds to them and hashes no label.
 
+mod histogram;
 mod logs;
 mod metrics;
 pub mod names;
 
+pub use histogram::Histogram;
 pub use logs::{LogError, init_logs};
 pub use metrics::{
     ConnectionEnd, DaemonMetrics, FrameFault, JournalMetrics, KeptBack, LinkMetrics, Refusal,
