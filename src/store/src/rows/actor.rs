@@ -305,7 +305,10 @@ impl Worker {
                         None => batch.remove(key),
                     }
                 }
-                open.db.apply_batch(batch)
+                open.db.apply_batch(batch)?;
+                // sled queues half a megabyte for each write that its own
+                // threads have not come to yet: waiting here holds its memory.
+                open.db.flush().map(|_| ())
             }
             Job::Sync => {
                 open.db.flush()?;
