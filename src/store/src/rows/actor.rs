@@ -44,6 +44,9 @@ pub(crate) type Entries = Vec<(sled::IVec, sled::IVec)>;
 
 /// Entries sent at once while reading.
 const READ_BATCH: usize = 64;
+/// Bytes of values after which reading closes and opens the database: its
+/// cache takes no notice of what is only read.
+const REOPEN_AFTER_READING: u64 = 48 << 20;
 
 enum Job {
     /// All or nothing.
@@ -284,6 +287,43 @@ impl Worker {
         Ok(Open { db, file })
     }
 
+    /// Gives all entries away, a few at a time. An iterator that lives long
+    /// keeps every page that it has seen, hence many short ones.
+    fn read_all(
+        &mut self,
+        slot: &mut Option<Open>,
+        outbox: &SyncSender<Reply>,
+    ) -> Result<(), sled::Error> {
+        let mut from: Vec<u8> = Vec::new();
+        let mut read = 0;
+        while let Some(open) = slot.as_ref() {
+            let mut entries = Vec::with_capacity(READ_BATCH);
+            for entry in open.db.range(from.clone()..).take(READ_BATCH) {
+                entries.push(entry?);
+            }
+            let Some((last, _)) = entries.last() else {
+                break;
+            };
+            // The least key above it.
+            from.clear();
+            from.extend_from_slice(last);
+            from.push(0);
+            read += entries
+                .iter()
+                .map(|(_, value)| value.len() as u64)
+                .sum::<u64>();
+            if outbox.send(Reply::Entries(entries)).is_err() {
+                break;
+            }
+            if read >= REOPEN_AFTER_READING {
+                read = 0;
+                drop(slot.take());
+                *slot = Some(self.open()?);
+            }
+        }
+        Ok(())
+    }
+
     fn work(
         &mut self,
         job: Job,
@@ -319,7 +359,7 @@ impl Worker {
                 }
                 Ok(())
             }
-            Job::Read => read_all(&open.db, outbox),
+            Job::Read => self.read_all(slot, outbox),
             Job::Close => {
                 open.db.flush()?;
                 open.file.sync_data()?;
@@ -328,23 +368,6 @@ impl Worker {
             }
         }
     }
-}
-
-fn read_all(db: &sled::Db, outbox: &SyncSender<Reply>) -> Result<(), sled::Error> {
-    let mut entries = Vec::with_capacity(READ_BATCH);
-    for entry in db.iter() {
-        entries.push(entry?);
-        if entries.len() == READ_BATCH {
-            let full = std::mem::replace(&mut entries, Vec::with_capacity(READ_BATCH));
-            if outbox.send(Reply::Entries(full)).is_err() {
-                return Ok(());
-            }
-        }
-    }
-    if !entries.is_empty() {
-        let _ = outbox.send(Reply::Entries(entries));
-    }
-    Ok(())
 }
 
 /// Runs one call of sled's, a panic becoming an error.
