@@ -15,6 +15,7 @@
 #[allow(dead_code)] // Shared with the other benches.
 mod bank;
 
+use std::path::Path;
 use std::process::Command;
 
 use bank::{Bank, House};
@@ -26,43 +27,81 @@ type Size = (u64, u64);
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     if let Some(at) = args.iter().position(|arg| arg == "--child") {
-        child((args[at + 1].parse().unwrap(), args[at + 2].parse().unwrap()));
+        let size = (args[at + 1].parse().unwrap(), args[at + 2].parse().unwrap());
+        child(size, args[at + 3] == "rows", Path::new(&args[at + 4]));
         return;
     }
     let quick = args.iter().any(|arg| arg == "--quick" || arg == "--test");
     let n = if quick { 50_000 } else { 1_000_000 };
-    let empty = measure((0, 0));
-    let imported = measure((n, 0));
-    let traded = measure((n, n));
-    println!("resident: empty {} MB, {n} accounts and cards {} MB, and {n} transactions {} MB", mb(empty), mb(imported), mb(traded));
-    let account = (imported - empty) as f64 / n as f64;
-    let transaction = (traded - imported) as f64 / n as f64;
-    println!("bytes per account with its card: {account:.0} (goal 400: {})", verdict(account <= 400.0));
-    println!("bytes per remembered transaction: {transaction:.0} (goal 100: {})", verdict(transaction <= 100.0));
+    let (account, transaction) = per_item(n, "rows");
+    println!(
+        "bytes per account with its card: {account:.0} (goal 400: {})",
+        verdict(account <= 400.0)
+    );
+    println!(
+        "bytes per remembered transaction: {transaction:.0} (goal 100: {})",
+        verdict(transaction <= 100.0)
+    );
+    let (account, transaction) = per_item(n, "no-rows");
+    println!("without sled: {account:.0} and {transaction:.0}");
+}
+
+/// Bytes per account and per transaction, from three processes, and what a
+/// restart of the last takes.
+fn per_item(n: u64, rows: &str) -> (f64, f64) {
+    let empty = measure((0, 0), rows, fresh().path());
+    let imported = measure((n, 0), rows, fresh().path());
+    let room = fresh();
+    let traded = measure((n, n), rows, room.path());
+    let restarted = measure((n, n), rows, room.path());
+    println!(
+        "{rows}: resident {} MB empty, {} MB with {n} accounts and cards, {} MB with {n} transactions too, {} MB after a restart",
+        empty >> 20,
+        imported >> 20,
+        traded >> 20,
+        restarted >> 20
+    );
+    (
+        (imported - empty) as f64 / n as f64,
+        (traded - imported) as f64 / n as f64,
+    )
+}
+
+fn fresh() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
 }
 
 fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }
 }
 
-fn mb(bytes: i64) -> i64 {
-    bytes >> 20
-}
-
-/// Resident bytes of a process with a bank of this size.
-fn measure((accounts, transactions): Size) -> i64 {
+/// Resident bytes of a process with a bank of this size in `dir`.
+fn measure((accounts, transactions): Size, rows: &str, dir: &Path) -> i64 {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--child", &accounts.to_string(), &transactions.to_string()])
+        .args([
+            "--child",
+            &accounts.to_string(),
+            &transactions.to_string(),
+            rows,
+        ])
+        .arg(dir)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     text.trim().parse().unwrap()
 }
 
-fn child((accounts, transactions): Size) {
-    let room = tempfile::tempdir().unwrap();
-    let mut house = House::new(room.path(), accounts);
+/// Founds the bank and trades, or restarts with one that has.
+fn child((accounts, transactions): Size, with_rows: bool, dir: &Path) {
+    let mut house = House::new(dir, accounts);
+    if !with_rows {
+        house.dirs.rows = None;
+    }
     let rows = u32::try_from(accounts).unwrap() + 64;
     house.capacity = Capacity {
         accounts: rows,
@@ -71,18 +110,26 @@ fn child((accounts, transactions): Size) {
     };
     let mut bank = Bank::start(&house);
     let follower = bank.follow();
-    bank.found(accounts);
-    bank.purchases(transactions);
+    if bank.head() == 0 {
+        bank.found(accounts);
+        bank.purchases(transactions);
+    }
     let head = bank.head();
-    follower.wait_checkpoint(head).unwrap();
+    follower.wait_applied(head).unwrap();
+    if with_rows {
+        follower.wait_checkpoint(head).unwrap();
+    }
     println!("{}", resident());
-    follower.stop(false).unwrap();
+    follower.stop(true).unwrap();
 }
 
 /// Resident bytes of this process.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib * 1024
 }
