@@ -267,6 +267,37 @@ fn shipped_files_are_right() {
     assert_eq!(config.links[3].network_id.0, 1);
 }
 
+/// What the shipped file's comments call a link's defaults are its defaults.
+#[test]
+fn the_comments_tell_the_defaults() {
+    let path = root().join("config/gapless.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (_, rest) = text.split_once("with what it is otherwise:\n#\n").unwrap();
+    let (told, _) = rest.split_once("\n\n").unwrap();
+    let told: String = told
+        .lines()
+        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+        .collect();
+    let keys = told.lines().count();
+    assert_eq!(keys, 11, "{told}");
+    let link = |text: &str| {
+        let config = Config::from_text(&path, text).unwrap_or_else(|error| panic!("{error}"));
+        format!("{:?}", config.links[0])
+    };
+    assert_eq!(link(&format!("{LINK}{told}")), link(LINK));
+    // The sections' values are written out; without them it is the same.
+    let config = Config::from_text(&path, &text).unwrap();
+    let bare = Config::from_text(&path, "").unwrap();
+    assert_eq!(format!("{:?}", config.engine), format!("{:?}", bare.engine));
+    assert_eq!(
+        format!("{:?}", config.journal),
+        format!("{:?}", bare.journal)
+    );
+    assert_eq!(format!("{:?}", config.store), format!("{:?}", bare.store));
+    assert_eq!(format!("{:?}", config.admin), format!("{:?}", bare.admin));
+    assert_eq!(format!("{:?}", config.log), format!("{:?}", bare.log));
+}
+
 /// The keys that a table takes, as its own error for an unknown one lists them.
 fn keys_of(text: &str) -> Vec<String> {
     let error = Config::from_text(Path::new("g.toml"), text)
