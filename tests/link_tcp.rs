@@ -141,9 +141,16 @@ fn malformed_messages_are_answered_30() {
     let whole = purchase(5);
     peer.send(&framed(&whole[..whole.len() - 1]));
     assert_eq!(peer.answer(), (210, 5, 30));
-    peer.send(&framed(&purchase(6)));
-    assert_eq!(peer.answer(), (210, 6, 0));
-    server.wait_for_count("gapless_frames_refused_total", "format", 1);
+    // An amount that is no number, never taken for zero.
+    let mut body = purchase(6);
+    let amount = body.windows(12).position(|bytes| bytes == b"000000010000");
+    body[amount.unwrap() + 11] = b'O';
+    peer.send(&framed(&body));
+    assert_eq!(peer.answer(), (210, 6, 30));
+    assert_eq!(server.desk.submitted(), 0);
+    peer.send(&framed(&purchase(7)));
+    assert_eq!(peer.answer(), (210, 7, 0));
+    server.wait_for_count("gapless_frames_refused_total", "format", 2);
 }
 
 #[test]
