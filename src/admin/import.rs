@@ -14,7 +14,7 @@ use gapless_engine::outcome::PutOutcome;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Failure;
-use super::{ENGINE_PATIENCE, Shared, Site};
+use super::{ENGINE_PATIENCE, Shared, Site, views};
 use crate::import::{Kind, Parsed, Parser};
 use crate::runner::{MAX_ROWS, Phase};
 
@@ -83,8 +83,9 @@ pub(super) async fn import(
     if announced.is_some_and(|length| length > site.config.max_import_bytes) {
         return too_large(&site).into_response();
     }
-    if site.status().phase == Phase::Recovering {
-        return Failure::unavailable("recovering").into_response();
+    let phase = site.status().phase;
+    if phase != Phase::Ready {
+        return Failure::unavailable(views::phase(phase)).into_response();
     }
     let Ok(_one) = Arc::clone(&site.importing).try_acquire_owned() else {
         return Failure::unavailable("another import is running").into_response();

@@ -147,6 +147,10 @@ fn before_it_is_ready_and_after() {
     let (status, answer) = ready();
     assert_eq!(status, 503);
     assert!(answer.contains("draining"), "{answer}");
+    let import = "POST /v1/import?kind=cards";
+    let (status, answer) = ask(&site, import, "content-length: 0\r\n");
+    assert_eq!(status, 503);
+    assert!(answer.ends_with(r#"{"error":"draining"}"#), "{answer}");
 }
 
 #[test]

@@ -39,7 +39,8 @@ pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-const fn phase(phase: Phase) -> &'static str {
+/// Where the daemon is in its life, in a word.
+pub(super) const fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Recovering => "recovering",
         Phase::Ready => "ready",
