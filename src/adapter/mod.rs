@@ -26,6 +26,17 @@ pub use fault::{Fault, FaultKind};
 pub use keys::{KeyError, PanKeys};
 pub use tables::Management;
 
+/// Every operation that DE 3 can ask for.
+pub const OPERATIONS: [Operation; 7] = [
+    Operation::Purchase,
+    Operation::Cash,
+    Operation::PurchaseWithCashback,
+    Operation::Refund,
+    Operation::InquiryAvailable,
+    Operation::InquiryBalance,
+    Operation::Transfer,
+];
+
 /// What one link allows, from its configuration.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -49,15 +60,7 @@ impl Rules {
     pub fn own_terminals(default_currency: Currency) -> Self {
         Self {
             network: NetworkId::OWN_TERMINALS,
-            allow: vec![
-                Operation::Purchase,
-                Operation::Cash,
-                Operation::PurchaseWithCashback,
-                Operation::Refund,
-                Operation::InquiryAvailable,
-                Operation::InquiryBalance,
-                Operation::Transfer,
-            ],
+            allow: OPERATIONS.to_vec(),
             cardless_transfers: true,
             max_amount_minor: Vec::new(),
             currencies: Vec::new(),

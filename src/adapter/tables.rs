@@ -5,6 +5,8 @@ use gapless_engine::code::ResponseCode;
 use gapless_engine::command::{Class, Operation};
 use gapless_iso8583::{FieldSet, Mti, Version};
 
+use super::OPERATIONS;
+
 /// What kind of message an MTI announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -59,16 +61,9 @@ pub(super) fn original_class(mti: u16) -> Option<Class> {
 
 /// Digits 1 and 2 of DE 3.
 pub(super) fn operation(code: u64) -> Option<Operation> {
-    Some(match code {
-        0 => Operation::Purchase,
-        1 => Operation::Cash,
-        9 => Operation::PurchaseWithCashback,
-        20 => Operation::Refund,
-        30 => Operation::InquiryAvailable,
-        31 => Operation::InquiryBalance,
-        40 => Operation::Transfer,
-        _ => return None,
-    })
+    OPERATIONS
+        .into_iter()
+        .find(|operation| *operation as u64 == code)
 }
 
 /// A network management message's purpose.

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gapless_engine::command::Operation;
 use gapless_engine::ids::Currency;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +19,7 @@ use super::log::LinkLog;
 use super::port::Decider;
 use super::session::SessionLimits;
 use super::tls::{self, TlsError};
-use crate::adapter::{Adapter, PanKeys, Rules};
+use crate::adapter::{Adapter, OPERATIONS, PanKeys, Rules};
 use crate::config::{Bank, LinkConfig};
 use crate::telemetry::{ConnectionEnd, LinkMetrics};
 
@@ -272,15 +271,6 @@ fn shared(config: &LinkConfig, adapter: Adapter, metrics: LinkMetrics) -> LinkSh
 
 /// The link's rules as the adapter has them.
 fn rules(config: &LinkConfig, bank: &Bank) -> Rules {
-    const OPERATIONS: [Operation; 7] = [
-        Operation::Purchase,
-        Operation::Cash,
-        Operation::PurchaseWithCashback,
-        Operation::Refund,
-        Operation::InquiryAvailable,
-        Operation::InquiryBalance,
-        Operation::Transfer,
-    ];
     Rules {
         network: config.network_id,
         allow: OPERATIONS
