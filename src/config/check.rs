@@ -308,31 +308,7 @@ fn link(
                 source.error(at!["links", index, "network"], what)
             })?,
     };
-    for (key, value, low, high) in [
-        ("max_connections", file.max_connections, 1, 65_536),
-        ("max_in_flight", file.max_in_flight, 1, 65_536),
-        ("idle_timeout_s", file.idle_timeout_s, 0, 86_400),
-        ("frame_timeout_s", file.frame_timeout_s, 1, 3_600),
-        ("answer_limit_ms", file.answer_limit_ms, 0, 600_000),
-        ("max_unsent_bytes", file.max_unsent_bytes, 4_096, 1 << 26),
-        (
-            "slow_reader_timeout_s",
-            file.slow_reader_timeout_s,
-            1,
-            3_600,
-        ),
-    ] {
-        let steps = at!["links", index, key];
-        bounds(source, steps, value.into(), low, high)?;
-    }
-    for (currency, most) in &file.max_amount_minor {
-        let steps = at!["links", index, "max_amount_minor", currency.as_str()];
-        bounds(source, steps, *most, 1, MAX_AMOUNT_MINOR)?;
-    }
-    if file.allow.is_empty() {
-        let what = "at least one operation is needed";
-        return Err(source.error(at!["links", index, "allow"], what));
-    }
+    check_link_bounds(source, index, &file)?;
     let tls = file
         .tls
         .map(|tls| super::tls::check(source, index, tls))
@@ -358,6 +334,39 @@ fn link(
         max_amount_minor: file.max_amount_minor,
         sign_on_required: file.sign_on_required,
     })
+}
+
+fn check_link_bounds(
+    source: &Source<'_>,
+    index: usize,
+    file: &FileLink,
+) -> Result<(), ConfigError> {
+    for (key, value, low, high) in [
+        ("max_connections", file.max_connections, 1, 65_536),
+        ("max_in_flight", file.max_in_flight, 1, 65_536),
+        ("idle_timeout_s", file.idle_timeout_s, 0, 86_400),
+        ("frame_timeout_s", file.frame_timeout_s, 1, 3_600),
+        ("answer_limit_ms", file.answer_limit_ms, 0, 600_000),
+        ("max_unsent_bytes", file.max_unsent_bytes, 4_096, 1 << 26),
+        (
+            "slow_reader_timeout_s",
+            file.slow_reader_timeout_s,
+            1,
+            3_600,
+        ),
+    ] {
+        let steps = at!["links", index, key];
+        bounds(source, steps, value.into(), low, high)?;
+    }
+    for (currency, most) in &file.max_amount_minor {
+        let steps = at!["links", index, "max_amount_minor", currency.as_str()];
+        bounds(source, steps, *most, 1, MAX_AMOUNT_MINOR)?;
+    }
+    if file.allow.is_empty() {
+        let what = "at least one operation is needed";
+        return Err(source.error(at!["links", index, "allow"], what));
+    }
+    Ok(())
 }
 
 /// Names and addresses that stand once.
