@@ -1,7 +1,12 @@
 //! ARCHITECTURE.md says what each room may use; this test reads its table and
 //! holds manifests and imports against it. A room that uses what it may not, a
 //! room that the table doesn't know, or a row without a room fails.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +25,11 @@ fn root() -> PathBuf {
 }
 
 fn words(cell: &str) -> BTreeSet<String> {
-    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    cell.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The rows between the markers of ARCHITECTURE.md.
@@ -93,10 +102,15 @@ fn named_in_crate(source: &str) -> BTreeSet<String> {
     source
         .lines()
         .map(|line| line.split("//").next().unwrap_or_default())
-        .flat_map(|code| code.match_indices("crate::").map(move |(at, m)| &code[at + m.len()..]))
+        .flat_map(|code| {
+            code.match_indices("crate::")
+                .map(move |(at, m)| &code[at + m.len()..])
+        })
         .flat_map(|rest| {
             // `crate::{a::X, b::Y}` names several.
-            let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap_or(list));
+            let list = rest
+                .strip_prefix('{')
+                .map_or(rest, |list| list.split('}').next().unwrap_or(list));
             let many = rest.starts_with('{');
             list.split(',')
                 .take(if many { usize::MAX } else { 1 })
@@ -152,7 +166,11 @@ fn faults(room: &Room, rooms: &[Room]) -> Vec<String> {
         .filter(|name| !our_crates.contains_key(&format!("gapless-{name}")))
         .map(|name| name.trim_end_matches(".rs").to_owned())
         .collect();
-    let own = room.path.trim_start_matches("src/").trim_end_matches(".rs").to_owned();
+    let own = room
+        .path
+        .trim_start_matches("src/")
+        .trim_end_matches(".rs")
+        .to_owned();
     for file in room_sources(room) {
         let source = fs::read_to_string(&file).unwrap();
         let name = file.strip_prefix(root()).unwrap().display().to_string();
@@ -179,7 +197,11 @@ fn faults(room: &Room, rooms: &[Room]) -> Vec<String> {
 fn every_room_uses_only_what_the_table_allows() {
     let rooms = table(&fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap());
     let faults: Vec<String> = rooms.iter().flat_map(|room| faults(room, &rooms)).collect();
-    assert!(faults.is_empty(), "ARCHITECTURE.md forbids:\n{}", faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "ARCHITECTURE.md forbids:\n{}",
+        faults.join("\n")
+    );
 }
 
 #[test]
@@ -206,14 +228,19 @@ fn the_arrows_run_one_way() {
             .trim_end_matches(".rs")
             .to_owned()
     };
-    let uses: BTreeMap<String, BTreeSet<String>> =
-        rooms.iter().map(|room| (name(room), room.ours.clone())).collect();
+    let uses: BTreeMap<String, BTreeSet<String>> = rooms
+        .iter()
+        .map(|room| (name(room), room.ours.clone()))
+        .collect();
     for start in uses.keys() {
         let mut seen = BTreeSet::new();
         let mut open: Vec<String> = uses[start].iter().cloned().collect();
         while let Some(next) = open.pop() {
             assert_ne!(&next, start, "{start} uses itself by way of others");
-            assert!(uses.contains_key(&next), "{start} may use {next}, which is no room");
+            assert!(
+                uses.contains_key(&next),
+                "{start} may use {next}, which is no room"
+            );
             if seen.insert(next.clone()) {
                 open.extend(uses[&next].iter().cloned());
             }
@@ -223,9 +250,13 @@ fn the_arrows_run_one_way() {
 
 #[test]
 fn the_test_sees_what_is_forbidden() {
-    let source = "use crate::{admin::X, link};\n// tokio::fine\nlet y = sled::open(); a::tokio::b();";
+    let source =
+        "use crate::{admin::X, link};\n// tokio::fine\nlet y = sled::open(); a::tokio::b();";
     let roots = named_roots(source);
-    assert!(roots.contains("sled") && !roots.contains("tokio"), "{roots:?}");
+    assert!(
+        roots.contains("sled") && !roots.contains("tokio"),
+        "{roots:?}"
+    );
     let ours = named_in_crate(source);
     assert!(ours.contains("admin") && ours.contains("link"), "{ours:?}");
     let room = Room {
@@ -234,5 +265,8 @@ fn the_test_sees_what_is_forbidden() {
         outside: BTreeSet::from(["thiserror".to_owned()]),
     };
     let found = faults(&room, std::slice::from_ref(&room));
-    assert!(found.iter().any(|fault| fault.contains("crc32c")), "{found:?}");
+    assert!(
+        found.iter().any(|fault| fault.contains("crc32c")),
+        "{found:?}"
+    );
 }

@@ -1,7 +1,12 @@
 //! The daemon as a terminal meets it: over TCP, with `iso8583_rs`, an
 //! implementation that is not ours, as the client. The shipped configuration and
 //! demo data, the shipped scenarios, and what other tools rely on.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,7 +54,12 @@ impl Daemon {
     }
 
     fn link(&self, name: &str) -> SocketAddr {
-        self.running.links.iter().find(|link| link.0 == name).unwrap().1
+        self.running
+            .links
+            .iter()
+            .find(|link| link.0 == name)
+            .unwrap()
+            .1
     }
 
     fn terminal(&self, id: &str) -> Terminal {
@@ -85,7 +95,10 @@ fn scenarios(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .collect();
     files.sort();
     files
@@ -138,7 +151,10 @@ fn accounts_and_dates_read_as_other_tools_rely_on() {
     assert_eq!(account["business_date"], day);
     assert_eq!(dates["state"], "open");
     assert_eq!(dates["phase"], Value::Null);
-    assert_eq!((&dates["closing"], &dates["opening"]), (&dates["default"], &dates["default"]));
+    assert_eq!(
+        (&dates["closing"], &dates["opening"]),
+        (&dates["default"], &dates["default"])
+    );
     // DE 15 is the business date, MMDD.
     assert_eq!(text(&answer, 15), format!("{}{}", &day[5..7], &day[8..10]));
     assert_eq!(daemon.get("/v1/accounts/2000000006")["currency"], "USD");
@@ -148,7 +164,8 @@ fn accounts_and_dates_read_as_other_tools_rely_on() {
 fn what_the_request_must_get_back_comes_back() {
     let daemon = Daemon::start();
     let mut terminal = daemon.terminal("E2EECHO1");
-    let request = terminal.till
+    let request = terminal
+        .till
         .purchase(&DemoCard::regular(12).unwrap(), 100)
         .unwrap();
     let answer = terminal.exchange(&request).unwrap();
@@ -168,11 +185,18 @@ fn one_account_serves_all_three_links() {
     let daemon = Daemon::start();
     let card = DemoCard::regular(77).unwrap();
     for (name, stan) in [("pos-bcd", "000077"), ("pos-hex", "000078")] {
-        let dialect = if name == "pos-bcd" { "iso87-bcd" } else { "iso87-ascii-hex" };
+        let dialect = if name == "pos-bcd" {
+            "iso87-bcd"
+        } else {
+            "iso87-ascii-hex"
+        };
         let answer = by_hand::exchange(daemon.link(name), dialect, &card.pan, stan);
         assert_eq!(answer, ("0210".to_owned(), "00".to_owned()), "{name}");
     }
-    assert_eq!(daemon.get("/v1/accounts/1000000077")["ledger_minor"], 99_998_000);
+    assert_eq!(
+        daemon.get("/v1/accounts/1000000077")["ledger_minor"],
+        99_998_000
+    );
 }
 
 /// Frames written and read with our own codec, for the links that the simulators do not speak.
@@ -216,7 +240,11 @@ mod by_hand {
             &answer[..]
         };
         let message = dialect.decode(message).unwrap();
-        let code = message.text(39, &mut Scratch::default()).unwrap().unwrap().to_vec();
+        let code = message
+            .text(39, &mut Scratch::default())
+            .unwrap()
+            .unwrap()
+            .to_vec();
         (message.mti().to_string(), String::from_utf8(code).unwrap())
     }
 }

@@ -77,7 +77,8 @@ pub struct EngineConfig {
     pub accounts: u32,
     /// Most cards.
     pub cards: u32,
-    /// Newest answers and originals kept in memory; older ones are in index files.
+    /// Most answers and originals remembered, in memory; when it is reached, requests
+    /// are refused with 91, while advices and reversals have a reserve.
     pub remembered_transactions: u32,
     /// Every so many events the state's hash is journaled, for replay to prove itself against.
     pub attest_every: u64,
@@ -294,9 +295,9 @@ impl Default for EngineConfig {
         Self {
             accounts: 1 << 20,
             cards: 1 << 20,
-            remembered_transactions: 1 << 21,
+            remembered_transactions: 1 << 24,
             attest_every: 100_000,
-            max_pending_journal_bytes: 16 << 20,
+            max_pending_journal_bytes: 8 << 20,
         }
     }
 }

@@ -66,7 +66,12 @@ pub(super) fn begin(
 /// terminals and each network, in each currency.
 pub(super) fn open_internal(engine: &EngineHandle, config: &Config) -> Result<(), RunError> {
     let networks: Vec<NetworkId> = std::iter::once(NetworkId::OWN_TERMINALS)
-        .chain(config.networks.iter().map(crate::config::Network::network_id))
+        .chain(
+            config
+                .networks
+                .iter()
+                .map(crate::config::Network::network_id),
+        )
         .collect();
     for currency in &config.bank.currencies {
         for network in &networks {
@@ -162,7 +167,11 @@ mod tests {
             ("UTC", "2026-02-28"),
             ("America/New_York", "2026-02-28"),
         ] {
-            assert_eq!(calendar_day(zone, time_us).unwrap().to_string(), day, "{zone}");
+            assert_eq!(
+                calendar_day(zone, time_us).unwrap().to_string(),
+                day,
+                "{zone}"
+            );
         }
         assert!(calendar_day("Asia/Nowhere", time_us).is_err());
     }

@@ -21,7 +21,9 @@ impl<P: Port> Port for Metered<P> {
         let (events, bytes) = (batch.last - batch.expected_head, batch.events.len());
         let began = Instant::now();
         let verdict = self.port.submit(batch);
-        self.metrics.sync_seconds.record(began.elapsed().as_secs_f64());
+        self.metrics
+            .sync_seconds
+            .record(began.elapsed().as_secs_f64());
         self.metrics.group_events.record(count(events));
         self.metrics.group_bytes.record(count(bytes as u64));
         verdict

@@ -37,6 +37,7 @@ use recover::{Recovered, recover};
 const RESERVED_PENDING_BYTES: usize = 512 << 10;
 /// One event never takes more than this: the last one below a limit still fits.
 const EVENT_MARGIN_BYTES: usize = 4 << 10;
+const _: () = assert!(gapless_engine::Event::MAX_BYTES * 2 <= EVENT_MARGIN_BYTES);
 
 /// Where a running daemon can be reached; ports that the configuration left to
 /// the system (0) are known from now on.
@@ -237,7 +238,10 @@ fn start(
     } = recovered;
     let (clock, seen) = Clock::start(wall_us(), live.last_time_us(), Instant::now());
     if let WallClock::Jumped { by_us } = seen {
-        tracing::error!(by_us, "the wall clock stands before the journal's newest event");
+        tracing::error!(
+            by_us,
+            "the wall clock stands before the journal's newest event"
+        );
     }
     let committer = Committer::start_with(
         Box::new(Metered {

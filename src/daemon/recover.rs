@@ -68,7 +68,6 @@ fn capacity(config: &Config) -> Capacity {
         accounts: config.engine.accounts,
         cards: config.engine.cards,
         remembered: config.engine.remembered_transactions,
-        ..Capacity::default()
     }
 }
 

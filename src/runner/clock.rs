@@ -126,8 +126,14 @@ mod tests {
             clock.look(103 * S, t0 + Duration::from_secs(3)),
             WallClock::Steady
         );
-        assert_eq!(clock.at(t0 + Duration::from_millis(3050)), 103 * S + 100_000);
-        assert_eq!(clock.at(t0 + Duration::from_millis(3200)), 103 * S + 200_000);
+        assert_eq!(
+            clock.at(t0 + Duration::from_millis(3050)),
+            103 * S + 100_000
+        );
+        assert_eq!(
+            clock.at(t0 + Duration::from_millis(3200)),
+            103 * S + 200_000
+        );
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The engine as other threads see it (admin, import): bounded jobs that run
 //! between payments and are answered when what they saw is durable.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use gapless_engine::command::Request;
-use gapless_engine::{Answer, Engine};
 use gapless_engine::ids::Seq;
 use gapless_engine::outcome::{PutOutcome, PutRefusal};
+use gapless_engine::{Answer, Engine};
 use gapless_journal::{DurableHandle, Room, RoomHandle};
 use tokio::sync::{mpsc, oneshot};
 

@@ -7,9 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use gapless_engine::code::ResponseCode;
 use gapless_engine::command::{Class, Command, Request};
-use gapless_engine::{Answer, BusinessDates, Engine};
 use gapless_engine::ids::{Seq, TimeUs};
+use gapless_engine::outcome::Outcome;
+use gapless_engine::{Answer, BusinessDates, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -142,7 +144,10 @@ impl EngineHandle {
     /// Runs administrative commands (at most 256) and hands their events to the journal.
     pub(crate) fn put(&self, requests: &[Request]) -> (Vec<Answer>, Seq) {
         let mut core = self.shared.core.borrow_mut();
-        let answers = requests.iter().map(|request| core.execute(request)).collect();
+        let answers = requests
+            .iter()
+            .map(|request| core.execute(request))
+            .collect();
         core.flush(&self.shared.gauges);
         (answers, core.engine.last_seq())
     }
@@ -197,8 +202,9 @@ impl Shared {
 
 impl Core {
     /// Whether a request may come in now. Reversals and advices must be
-    /// accepted, so they have a reserve that requests cannot use up.
-    pub(super) fn admit(&self, request: &Request) -> Result<(), Refused> {
+    /// accepted, so they have a reserve that requests cannot use up. `taken` others
+    /// have been admitted before it and are not decided yet.
+    pub(super) fn admit(&self, request: &Request, taken: usize) -> Result<(), Refused> {
         let must_accept = match request {
             Request::Transaction(transaction) => transaction.class != Class::FinancialRequest,
             _ => true,
@@ -216,7 +222,8 @@ impl Core {
         } else {
             self.options.max_pending_journal_bytes
         };
-        if self.appender.pending_bytes() > limit {
+        let pending = self.appender.pending_bytes() + taken * Event::MAX_BYTES;
+        if pending > limit {
             return Err(Refused::Busy);
         }
         Ok(())
@@ -239,9 +246,24 @@ impl Core {
         if after != before
             && let Err(error) = group.appended(after)
         {
-            self.fatal.happened(format!("event {after} could not be journaled: {error}"));
+            self.fatal
+                .happened(format!("event {after} could not be journaled: {error}"));
         }
         answer
+    }
+
+    /// What a message is answered that the engine took for something else.
+    pub(super) fn malfunction(&self) -> Outcome {
+        let date = self.engine.business().default;
+        Outcome {
+            code: ResponseCode::Malfunction,
+            seq: 0,
+            durable_at: self.engine.last_seq(),
+            business_date: date,
+            settlement_date: date,
+            balances: None,
+            is_repeat: false,
+        }
     }
 
     /// Hands what was appended to the journal thread.

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use gapless_engine::code::ResponseCode;
-use gapless_engine::command::Request;
 use gapless_engine::Answer;
+use gapless_engine::command::Request;
 use gapless_engine::ids::Seq;
 use gapless_engine::outcome::Outcome;
 use tokio::sync::Notify;
@@ -43,9 +42,10 @@ impl LinkSignal {
 pub struct LinkPort {
     shared: Rc<Shared>,
     signal: Rc<LinkSignal>,
+    /// Taken, and decided at the next flush.
+    taken: Vec<(u32, Request)>,
     /// In order of submission, which is the order of `durable_at` as well.
     outstanding: VecDeque<(u32, Outcome)>,
-    unflushed: bool,
 }
 
 impl LinkPort {
@@ -53,53 +53,49 @@ impl LinkPort {
         Self {
             shared,
             signal: Rc::default(),
+            taken: Vec::new(),
             outstanding: VecDeque::new(),
-            unflushed: false,
         }
     }
 
-    /// Has the engine decide. `tag` comes back with the outcome.
+    /// Takes a request, to be decided at the next [`Self::flush`]. `tag` comes
+    /// back with the outcome.
     ///
     /// # Errors
-    /// [`Refused`]: nothing happened, the answer is 91.
+    /// [`Refused`]: nothing will happen, the answer is 91.
     pub fn submit(&mut self, tag: u32, request: &Request) -> Result<(), Refused> {
         if self.shared.stopping.is_cancelled() {
             return Err(Refused::Stopping);
         }
-        let mut core = self.shared.core.borrow_mut();
-        core.admit(request)?;
-        let answer = core.execute(request);
-        let outcome = match answer {
-            Answer::Message(outcome) => outcome,
-            // Only messages come from links; another answer would be a fault of ours.
-            Answer::Put(_) | Answer::Done => {
-                let date = core.engine.business().default;
-                Outcome {
-                    code: ResponseCode::Malfunction,
-                    seq: 0,
-                    durable_at: core.engine.last_seq(),
-                    business_date: date,
-                    settlement_date: date,
-                    balances: None,
-                    is_repeat: false,
-                }
-            }
-        };
-        self.outstanding.push_back((tag, outcome));
-        self.unflushed = true;
+        self.shared.core.borrow().admit(request, self.taken.len())?;
+        self.taken.push((tag, *request));
         Ok(())
     }
 
-    /// End of what one socket read brought: the journal thread is woken once, and
-    /// this link will be once, when all of it is durable.
+    /// End of what one socket read brought: all of it is decided, in order; the
+    /// journal thread is woken once, and this link will be once, when it is durable.
+    ///
+    /// Deciding a batch at once lets its waits for memory overlap
+    /// ([`Engine::prepare`](gapless_engine::Engine::prepare)).
     pub fn flush(&mut self) {
-        if !std::mem::take(&mut self.unflushed) {
+        if self.taken.is_empty() {
             return;
         }
-        self.shared
-            .core
-            .borrow_mut()
-            .flush(&self.shared.gauges);
+        let mut core = self.shared.core.borrow_mut();
+        if self.taken.len() > 1 {
+            core.engine
+                .prepare(self.taken.iter().map(|(_, request)| request));
+        }
+        for (tag, request) in self.taken.drain(..) {
+            let outcome = match core.execute(&request) {
+                Answer::Message(outcome) => outcome,
+                // Only messages come from links; another answer would be a fault of ours.
+                Answer::Put(_) | Answer::Done => core.malfunction(),
+            };
+            self.outstanding.push_back((tag, outcome));
+        }
+        core.flush(&self.shared.gauges);
+        drop(core);
         if let Some((_, last)) = self.outstanding.back() {
             self.shared
                 .wake_at(last.durable_at, Wake::Link(Rc::clone(&self.signal)));
@@ -128,10 +124,12 @@ impl LinkPort {
     /// How many answers are still to come.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        self.outstanding.len()
+        self.taken.len() + self.outstanding.len()
     }
 
     fn next_durable_at(&self) -> Option<Seq> {
-        self.outstanding.front().map(|(_, outcome)| outcome.durable_at)
+        self.outstanding
+            .front()
+            .map(|(_, outcome)| outcome.durable_at)
     }
 }

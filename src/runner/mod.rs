@@ -12,8 +12,8 @@ mod fatal;
 mod link_port;
 pub mod release;
 
-pub(crate) use control::{Jobs, run_jobs};
 pub use control::{Control, MAX_ROWS, Phase, Status, Stopped};
+pub(crate) use control::{Jobs, run_jobs};
 pub use core::{EngineHandle, JournalEnds, RunnerOptions};
 pub use fatal::Fatal;
 pub use link_port::{LinkPort, Refused};
