@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gapless_engine::date::Date;
 
-use crate::rows::entry::{Key, RECORDS_PER_CHUNK, ROWS_PER_CHUNK};
+use crate::rows::entry::{ACCOUNTS_PER_CHUNK, CARDS_PER_CHUNK, Key, RECORDS_PER_CHUNK};
 
 /// A set of small numbers: one bit each.
 #[derive(Clone, Debug, Default)]
@@ -65,11 +65,11 @@ pub(crate) struct Dirty {
 
 impl Dirty {
     pub(crate) fn account(&mut self, ix: u32) {
-        self.accounts.insert(ix / ROWS_PER_CHUNK);
+        self.accounts.insert(ix / ACCOUNTS_PER_CHUNK);
     }
 
     pub(crate) fn card(&mut self, ix: u32) {
-        self.cards.insert(ix / ROWS_PER_CHUNK);
+        self.cards.insert(ix / CARDS_PER_CHUNK);
     }
 
     pub(crate) fn record(&mut self, date: Date, index: u64) {
@@ -137,18 +137,18 @@ mod tests {
     #[test]
     fn goes_through_all_chunks_in_key_order_once() {
         let mut dirty = Dirty::default();
-        for ix in [0, 1, 31, 32, 64 * 32, 1_000_000] {
+        for ix in [0, 1, 15, 16, 64 * 16, 1_000_000] {
             dirty.account(ix);
         }
         dirty.card(5);
-        dirty.record(Date(9), 128);
-        dirty.record(Date(8), 128 * 70);
-        dirty.record(Date(8), 127);
+        dirty.record(Date(9), 32);
+        dirty.record(Date(8), 32 * 70);
+        dirty.record(Date(8), 31);
         let due = [
             Key::Accounts(0),
             Key::Accounts(1),
             Key::Accounts(64),
-            Key::Accounts(31_250),
+            Key::Accounts(62_500),
             Key::Cards(0),
             Key::Records(Date(8), 0),
             Key::Records(Date(8), 70),

@@ -10,7 +10,9 @@ use gapless_engine::ids::{AccountIx, CardIx};
 use crate::dirty::Dirty;
 use crate::format::SIZES;
 use crate::rows::actor::SledError;
-use crate::rows::entry::{ENTRIES_PER_BATCH, Key, RECORDS_PER_CHUNK, ROWS_PER_CHUNK};
+use crate::rows::entry::{
+    ACCOUNTS_PER_CHUNK, CARDS_PER_CHUNK, ENTRIES_PER_BATCH, Key, RECORDS_PER_CHUNK,
+};
 use crate::rows::mark::Mark;
 use crate::rows::store::{Gather, RowStore, residue_pieces};
 
@@ -198,20 +200,22 @@ impl Checkpoint {
 
 /// A chunk's rows as they are now; returns how many.
 fn pack(engine: &Engine, key: Key, payload: &mut Vec<u8>) -> u16 {
-    let range = |chunk: u32| {
-        let first = chunk.saturating_mul(ROWS_PER_CHUNK);
-        first..first.saturating_add(ROWS_PER_CHUNK)
+    let range = |chunk: u32, size: u32| {
+        let first = chunk.saturating_mul(size);
+        first..first.saturating_add(size)
     };
     let mut items = 0;
     match key {
         Key::Accounts(chunk) => {
-            for row in range(chunk).map_while(|ix| engine.account_row(AccountIx(ix))) {
+            for row in
+                range(chunk, ACCOUNTS_PER_CHUNK).map_while(|ix| engine.account_row(AccountIx(ix)))
+            {
                 payload.extend_from_slice(&row.to_bytes());
                 items += 1;
             }
         }
         Key::Cards(chunk) => {
-            for row in range(chunk).map_while(|ix| engine.card_row(CardIx(ix))) {
+            for row in range(chunk, CARDS_PER_CHUNK).map_while(|ix| engine.card_row(CardIx(ix))) {
                 payload.extend_from_slice(&row.to_bytes());
                 items += 1;
             }

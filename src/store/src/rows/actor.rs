@@ -43,10 +43,10 @@ pub(crate) type Write = (Vec<u8>, Option<Vec<u8>>);
 pub(crate) type Entries = Vec<(sled::IVec, sled::IVec)>;
 
 /// Entries sent at once while reading.
-const READ_BATCH: usize = 64;
+const READ_BATCH: usize = 128;
 /// Bytes of values after which reading closes and opens the database: its
 /// cache takes no notice of what is only read.
-const REOPEN_AFTER_READING: u64 = 48 << 20;
+const REOPEN_AFTER_READING: u64 = 32 << 20;
 
 enum Job {
     /// All or nothing.

@@ -7,7 +7,9 @@ use gapless_engine::date::Date;
 
 use super::actor::{SledActor, SledError, SledOptions, Write};
 use super::digest::Digest;
-use super::entry::{self, Key, RECORDS_PER_CHUNK, RESIDUE_PER_ENTRY, ROWS_PER_CHUNK};
+use super::entry::{
+    self, ACCOUNTS_PER_CHUNK, CARDS_PER_CHUNK, Key, RECORDS_PER_CHUNK, RESIDUE_PER_ENTRY,
+};
 use super::mark::Mark;
 use crate::format::{Item, Sizes};
 
@@ -286,8 +288,8 @@ impl Rows<'_> {
     ) -> Result<u64, Option<RowsError>> {
         let [account, card, record] = sizes.map(usize::from);
         let (first, size) = match self.key {
-            Key::Accounts(chunk) => (u64::from(chunk) * u64::from(ROWS_PER_CHUNK), account),
-            Key::Cards(chunk) => (u64::from(chunk) * u64::from(ROWS_PER_CHUNK), card),
+            Key::Accounts(chunk) => (u64::from(chunk) * u64::from(ACCOUNTS_PER_CHUNK), account),
+            Key::Cards(chunk) => (u64::from(chunk) * u64::from(CARDS_PER_CHUNK), card),
             Key::Records(_, chunk) => (u64::from(chunk) * u64::from(RECORDS_PER_CHUNK), record),
             _ => return Ok(next),
         };
