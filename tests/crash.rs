@@ -161,6 +161,27 @@ impl Campaign {
         self.draw_moment(Duration::from_millis(2));
         daemon.kill();
         self.terminals = load.join();
+        // What a kill leaves behind is whole, before any start has mended it.
+        self.assert_verified();
+    }
+
+    /// `gapless verify` finds nothing; or what we have damaged, if that still stands.
+    fn assert_verified(&self) {
+        match &self.damaged {
+            Some(path) if path.exists() => {
+                let output = self.site.verify();
+                let told = String::from_utf8_lossy(&output.stderr);
+                let named = told.contains(&path.display().to_string());
+                assert!(named && !output.status.success(), "verify: {told}");
+            }
+            _ => self.site.assert_verified(),
+        }
+    }
+
+    /// Whether another base file may be damaged: one of the two that are kept must
+    /// stay whole.
+    fn damaged_is_gone(&self) -> bool {
+        self.damaged.as_ref().is_none_or(|path| !path.exists())
     }
 
     fn damage(&mut self, damage: Damage) {
@@ -188,13 +209,12 @@ impl Campaign {
             }
             None => {}
         }
-        let earlier_is_gone = self.damaged.as_ref().is_none_or(|path| !path.exists());
         if base
-            && earlier_is_gone
-            && let Some(newest) = base_files(&data_dir).last()
+            && self.damaged_is_gone()
+            && let Some(newest) = newest_base(&data_dir)
         {
-            self.flip(newest, 1);
-            self.damaged = Some(newest.clone());
+            self.flip(&newest, 1);
+            self.damaged = Some(newest);
         }
     }
 
@@ -226,14 +246,30 @@ impl Campaign {
         self.check(addresses, true);
         books::assert_idle_untouched(addresses.admin, &self.site.world, 37);
         daemon.stop();
-        self.site.assert_verified();
-        let entries: usize = self
+        self.assert_verified();
+        self.report();
+    }
+
+    /// What this bank has been through, so that a campaign shows what it covers.
+    fn report(&self) {
+        let messages: usize = self
             .terminals
             .iter()
             .map(|terminal| terminal.entries.len())
             .sum();
         let refused: u64 = self.terminals.iter().map(|terminal| terminal.refused).sum();
-        eprintln!("{entries} messages, {refused} times refused with 91: all accounted for");
+        let log = fs::read_to_string(self.site.log()).unwrap();
+        let starts_from = |source: &str| {
+            let from = format!("source={source}");
+            log.lines().filter(|line| line.contains(&from)).count()
+        };
+        eprintln!(
+            "{messages} messages, {refused} times refused with 91, all accounted for; \
+             starts from sled {}, from a base file {}, from the journal alone {}",
+            starts_from("sled"),
+            starts_from("base file"),
+            starts_from("the journal"),
+        );
     }
 }
 
@@ -245,6 +281,16 @@ fn store_folder(data_dir: &Path) -> PathBuf {
 /// Base files, finished and unfinished, oldest first.
 fn base_files(data_dir: &Path) -> BTreeSet<PathBuf> {
     files(&data_dir.join("base")).into_iter().collect()
+}
+
+/// The newest finished base file: `base-` and its sequence.
+fn newest_base(data_dir: &Path) -> Option<PathBuf> {
+    let is_finished = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let sequence = name.and_then(|name| name.strip_prefix("base-"));
+        sequence.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    base_files(data_dir).into_iter().rfind(is_finished)
 }
 
 /// The files of a folder, if it is there; what vanishes meanwhile is left out.
