@@ -67,7 +67,7 @@ impl Default for StoreOptions {
             base_after_bytes: 1 << 30,
             base_after_events: 10_000_000,
             base_bytes_per_s: 64 << 20,
-            sled_cache_bytes: 4 << 20,
+            sled_cache_bytes: 1 << 20,
             sled_reopen_bytes: 512 << 20,
             sled_patience: Duration::from_secs(60),
             min_free_bytes: 192 << 20,

@@ -112,7 +112,7 @@ impl RowStore {
     pub(crate) fn surplus(&self, generations: &[(Date, u64)], limit: usize) -> Vec<Key> {
         let other = self.free_slot();
         self.digest
-            .others()
+            .removable()
             .filter(|key| match key {
                 Key::Residue(slot, _) => *slot == other,
                 Key::Records(date, _) => !generations.iter().any(|(kept, _)| kept == date),
