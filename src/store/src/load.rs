@@ -10,7 +10,7 @@ use gapless_engine::ids::{AccountIx, CardIx, Seq};
 use gapless_engine::{AccountRow, Capacity, CardRow, Engine, Event, Loader, Options};
 use gapless_journal::{Disk, JournalError, Reader, Recovered};
 
-use crate::base::{self, BaseError, BaseName};
+use crate::base::{self, BaseName};
 use crate::codec::hex;
 use crate::dirty::Dirty;
 use crate::follower::sled_options;
@@ -142,8 +142,8 @@ pub enum LoadStateError {
     /// The journal holds something that is no event, or breaks an invariant.
     #[error("the journal cannot be replayed: {0}")]
     Replay(String),
-    /// The directory of base files cannot be read.
-    #[error("cannot read the base files: {0}")]
+    /// Base files cannot be listed, or a damaged sled cannot be set aside.
+    #[error("cannot list base files, or set sled aside: {0}")]
     Io(#[from] io::Error),
 }
 
@@ -483,7 +483,6 @@ fn from_base(
     };
     let header = match base::read(&**disk, &path, |item| loaders.item(item)) {
         Ok(header) => header,
-        Err(BaseError::Io { source, .. }) => return Err(source.into()),
         Err(error) => return refuse(error.to_string()),
     };
     check_identity(&path.display().to_string(), header.uuid, options)?;

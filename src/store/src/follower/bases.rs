@@ -53,7 +53,7 @@ impl Bases {
         {
             match self.verify(base) {
                 Ok(()) => good.push(base),
-                Err(BaseError::Io { source, .. }) => return Err(source),
+                Err(BaseError::Io { source, .. }) if base == new => return Err(source),
                 Err(error) => {
                     tracing::error!(%error, "a base file is of no use and is set aside");
                     base::set_aside(&*self.disk, &self.dir, base)?;

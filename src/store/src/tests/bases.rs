@@ -1,6 +1,6 @@
 //! Base files: two verified ones are kept, and the journal from the older on.
 
-use gapless_journal::sim::SimDisk;
+use gapless_journal::sim::{Fault, SimDisk};
 use gapless_journal::{Disk, OpenMode};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -98,4 +98,27 @@ fn a_base_is_written_when_the_journal_has_grown() {
     let base = follower.wait_base(1).unwrap();
     assert!(base > 0);
     follower.stop(false).unwrap();
+}
+
+#[test]
+fn a_base_that_cannot_be_read_gives_way_to_the_journal() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (house, mut bank) = traded(&sim, room.path(), 85);
+    let house = house.without_rows();
+    let follower = bank.follow();
+    let base = follower.request_base(bank.head()).unwrap();
+    follower.stop(false).unwrap();
+    let hash = bank.live.state_hash();
+    drop(bank);
+    sim.arm_for("base-", Fault::Eio { at: 3 });
+    let bank = house.start().unwrap();
+    assert_eq!(
+        (bank.loaded.source, bank.live.state_hash()),
+        (Source::Journal, hash)
+    );
+    assert_eq!(bank.loaded.notes.len(), 1, "{:?}", bank.loaded.notes);
+    drop(bank);
+    // It was the disk's moment of weakness, not the file's.
+    assert_eq!(house.start().unwrap().loaded.source, Source::Base(base));
 }
