@@ -63,6 +63,10 @@ pub struct House {
     pub dirs: Dirs,
     pub options: StoreOptions,
     pub capacity: Capacity,
+    /// Size of a journal segment in bytes.
+    pub segment: u64,
+    /// Whether the journal is cut when the follower allows it.
+    pub cut: bool,
 }
 
 impl House {
@@ -73,6 +77,8 @@ impl House {
             dirs: Dirs::within(dir),
             options: quick(),
             capacity: CAPACITY,
+            segment: 1 << 20,
+            cut: false,
         }
     }
 
@@ -86,7 +92,7 @@ impl House {
     }
 
     pub fn open(&self) -> Recovered {
-        let options = JournalOptions::small(self.dirs.journal.clone(), 1 << 20);
+        let options = JournalOptions::small(self.dirs.journal.clone(), self.segment);
         Journal::open(Arc::clone(&self.disk), options).unwrap()
     }
 
@@ -123,6 +129,7 @@ pub struct Bank {
     disk: Arc<dyn Disk>,
     dirs: Dirs,
     options: StoreOptions,
+    cut: bool,
     batch_id: u64,
     stan: u64,
     time_us: u64,
@@ -162,6 +169,7 @@ impl Bank {
             disk: Arc::clone(&house.disk),
             dirs: house.dirs.clone(),
             options: house.options.clone(),
+            cut: house.cut,
             batch_id: 0,
             sent: Vec::new(),
         }
@@ -169,6 +177,7 @@ impl Bank {
 
     pub fn follow(&mut self) -> FollowerHandle {
         let (durable, released) = (Arc::clone(&self.durable), Arc::clone(&self.released));
+        let retention = self.cut.then(|| self.journal.retention());
         Follower::start(FollowerOptions {
             disk: Arc::clone(&self.disk),
             dirs: self.dirs.clone(),
@@ -178,6 +187,9 @@ impl Bank {
             durable: Box::new(move || durable.load(Ordering::Acquire)),
             release_before: Box::new(move |seq| {
                 released.fetch_max(seq, Ordering::AcqRel);
+                if let Some(retention) = &retention {
+                    retention.release_before(seq);
+                }
             }),
         })
         .unwrap()

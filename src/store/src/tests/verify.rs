@@ -211,3 +211,48 @@ fn rows_that_differ_are_found() {
     assert!(matches!(error, VerifyError::Rows { .. }), "{error}");
     assert!(account(1).as_str().starts_with('1'));
 }
+
+#[test]
+fn without_the_journals_beginning_the_oldest_base_is_the_start() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let mut house = House::new(Arc::new(sim.clone()), room.path());
+    house.segment = 64 << 10;
+    house.cut = true;
+    let mut bank = house.start().unwrap();
+    let follower = bank.follow();
+    bank.found(60);
+    let mut dice = Dice::new(106);
+    let mut bases = Vec::new();
+    for _ in 0..3 {
+        bank.trade(&mut dice, 60, 60);
+        bases.push(follower.request_base(bank.head()).unwrap());
+    }
+    // The helper thread removes what nobody needs.
+    while bank.journal.retention().first() == 1 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    bank.trade(&mut dice, 5, 60);
+    let (head, hash) = (bank.head(), bank.live.state_hash());
+    follower.stop(true).unwrap();
+    drop(bank);
+
+    let report = verify(&house.disk, &house.dirs, house.capacity).unwrap();
+    assert_eq!((report.from, report.events), (bases[1], head - bases[1]));
+    assert_eq!((report.rows, &report.bases[..]), (Some(head), &bases[2..]));
+    assert_eq!(report.state_hash, hash);
+    house.dirs.rows = None;
+    let bank = house.start().unwrap();
+    assert_eq!(
+        (bank.loaded.source, bank.live.state_hash()),
+        (crate::Source::Base(bases[2]), hash)
+    );
+    drop(bank);
+
+    // Forged, it does not get past the first attested hash behind it.
+    forge(&house, bases[1]);
+    match verify(&house.disk, &house.dirs, house.capacity) {
+        Err(VerifyError::Breach { seq, .. }) => assert!(seq > bases[1] && seq <= bases[2]),
+        other => panic!("{other:?}"),
+    }
+}
