@@ -38,7 +38,10 @@ fn main() {
 
     let started = Instant::now();
     follower.request_base(head).unwrap();
-    println!("base file written and verified: {:.2} s", started.elapsed().as_secs_f64());
+    println!(
+        "base file written and verified: {:.2} s",
+        started.elapsed().as_secs_f64()
+    );
     let status = follower.stop(true).unwrap();
     assert_eq!(status.checkpoint, head);
     drop(bank);
@@ -55,7 +58,11 @@ fn main() {
     drop(bank);
     std::fs::remove_dir_all(house.dirs.rows.as_ref().unwrap()).unwrap();
     let bank = Bank::start(&house);
-    report("restart from the base file and the journal behind", &bank, quick);
+    report(
+        "restart from the base file and the journal behind",
+        &bank,
+        quick,
+    );
 }
 
 fn report(what: &str, bank: &Bank, quick: bool) {
@@ -77,7 +84,10 @@ fn verdict(met: bool) -> &'static str {
 /// Replays the whole journal into one instance, beside reading and checking it only.
 fn replay(house: &House, head: u64) {
     let (bytes, read) = walk(house, head, |_| ());
-    let mut engine = Engine::new(Options { indexed: false, capacity: house.capacity });
+    let mut engine = Engine::new(Options {
+        indexed: false,
+        capacity: house.capacity,
+    });
     let (_, replayed) = walk(house, head, |events| {
         let mut rest = events;
         while !rest.is_empty() {
@@ -106,8 +116,7 @@ fn replay(house: &House, head: u64) {
 
 fn walk(house: &House, head: u64, mut each: impl FnMut(&[u8])) -> (u64, Duration) {
     let started = Instant::now();
-    let mut reader =
-        Reader::open(Arc::clone(&house.disk), house.dirs.journal.clone(), 1).unwrap();
+    let mut reader = Reader::open(Arc::clone(&house.disk), house.dirs.journal.clone(), 1).unwrap();
     let mut bytes = 0;
     while let Some(group) = reader.next(head).unwrap() {
         bytes += group.events.len() as u64;

@@ -39,7 +39,11 @@ impl House {
             disk: Arc::new(RealDisk),
             dirs: Dirs::within(dir),
             options: StoreOptions::default(),
-            capacity: Capacity { accounts: rows, cards: rows, remembered: 2 * rows },
+            capacity: Capacity {
+                accounts: rows,
+                cards: rows,
+                remembered: 2 * rows,
+            },
         }
     }
 }
@@ -124,7 +128,13 @@ impl Bank {
         let mut events = Vec::with_capacity(64 << 10);
         for request in requests {
             self.time_us += 10;
-            self.live.execute(&Command { time_us: self.time_us, request }, &mut events);
+            self.live.execute(
+                &Command {
+                    time_us: self.time_us,
+                    request,
+                },
+                &mut events,
+            );
         }
         let last = self.head();
         if last < first {
@@ -148,8 +158,14 @@ impl Bank {
         let business_date = Date::from_ymd(2026, 11, 22).unwrap();
         self.group(
             [
-                Request::Genesis(Genesis { business_date, key_check: 7 }),
-                Request::OpenInternal { network: NetworkId(0), currency: KRW },
+                Request::Genesis(Genesis {
+                    business_date,
+                    key_check: 7,
+                }),
+                Request::OpenInternal {
+                    network: NetworkId(0),
+                    currency: KRW,
+                },
             ]
             .into_iter(),
         );
@@ -204,7 +220,10 @@ fn put_card(card: u64) -> Request {
         pan: pan(card),
         bin: 941_000,
         last4: u16::try_from(card % 10_000).unwrap(),
-        expiry: Expiry { year: 30, month: 12 },
+        expiry: Expiry {
+            year: 30,
+            month: 12,
+        },
         account: account(card),
         status: CardStatus::Active,
     })
@@ -228,7 +247,10 @@ fn purchase(number: u64, customers: u64) -> Request {
         expiry: None,
         from: None,
         to: None,
-        amount: Amount { minor: 1_000 + roll % 5_000, currency: KRW },
+        amount: Amount {
+            minor: 1_000 + roll % 5_000,
+            currency: KRW,
+        },
         billing: None,
         cashback_minor: 0,
         settlement: None,
