@@ -16,8 +16,11 @@ pub(super) async fn metrics(State(site): State<Shared>) -> impl IntoResponse {
     set(&gauges.durable_sequence, status.durable);
     set(
         &gauges.follower_lag_events,
-        status.durable.saturating_sub(status.followed),
+        status.durable.saturating_sub(status.follower.applied),
     );
+    gauges
+        .follower_faulty
+        .set(u8::from(status.follower.is_faulty));
     gauges.journal_room.set(match status.room {
         Room::Normal => 2u8,
         Room::Reserved => 1,

@@ -66,7 +66,10 @@ pub(super) async fn status(State(site): State<Shared>) -> Json<Value> {
         "phase": phase(status.phase),
         "head": status.head,
         "durable": status.durable,
-        "followed": status.followed,
+        "followed": status.follower.applied,
+        "checkpoint": status.follower.checkpoint,
+        "base": status.follower.base,
+        "follower_faulty": status.follower.is_faulty,
         "journal_room": match status.room {
             Room::Normal => "normal",
             Room::Reserved => "reserve",

@@ -27,7 +27,8 @@ use crate::import::FileError;
 use crate::link::{Link, LinkError};
 use crate::runner::clock::{Clock, WallClock, wall_us};
 use crate::runner::{
-    Control, EngineHandle, Fatal, Jobs, JournalEnds, Phase, RunnerOptions, release, run_jobs,
+    Control, EngineHandle, Fatal, Following, Jobs, JournalEnds, Phase, RunnerOptions, release,
+    run_jobs,
 };
 use crate::telemetry::Telemetry;
 use metered::Metered;
@@ -286,7 +287,9 @@ fn start(
     // Weak, since whoever stops the follower must be its only owner.
     let followed = Arc::downgrade(&follower);
     control.recovered(durable, room, move || {
-        followed.upgrade().map_or(0, |follower| follower.applied())
+        followed
+            .upgrade()
+            .map_or_else(Following::default, |follower| following(&follower))
     });
     tokio::task::spawn_local(release::release_durable(engine.clone(), durable_wake));
     tokio::task::spawn_local(release::watch_wall_clock(engine.clone()));
@@ -300,6 +303,16 @@ fn start(
         follower,
         fatal,
     })
+}
+
+fn following(follower: &FollowerHandle) -> Following {
+    let status = follower.status();
+    Following {
+        applied: follower.applied(),
+        checkpoint: status.checkpoint,
+        base: status.base,
+        is_faulty: status.failure.is_some() || status.divergence.is_some(),
+    }
 }
 
 struct FollowerParts {

@@ -85,19 +85,33 @@ pub struct Status {
     pub head: Seq,
     /// Newest event that is durable.
     pub durable: Seq,
-    /// Newest event that the follower has applied.
-    pub followed: Seq,
+    /// How the follower is doing.
+    pub follower: Following,
     /// Space for more.
     pub room: Room,
     /// Jumps of the wall clock since start.
     pub clock_jumps: u64,
 }
 
+/// The follower, as whoever started it tells of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Following {
+    /// Newest event that it has applied.
+    pub applied: Seq,
+    /// Newest event that its rows on disk hold.
+    pub checkpoint: Seq,
+    /// Newest event of its newest base file.
+    pub base: Seq,
+    /// It has stopped, or its state differs from the live one: it stores nothing
+    /// more, and the journal grows until somebody looks into it.
+    pub is_faulty: bool,
+}
+
 /// Handles that exist once recovery is done.
 struct Recovered {
     durable: DurableHandle,
     room: RoomHandle,
-    followed: Box<dyn Fn() -> Seq + Send + Sync>,
+    following: Box<dyn Fn() -> Following + Send + Sync>,
 }
 
 /// The engine as other threads see it. Exists before recovery is done, so that
@@ -129,13 +143,13 @@ impl Control {
         &self,
         durable: DurableHandle,
         room: RoomHandle,
-        followed: impl Fn() -> Seq + Send + Sync + 'static,
+        following: impl Fn() -> Following + Send + Sync + 'static,
     ) {
         // Set once per daemon; a second time would be the same handles.
         let _ = self.recovered.set(Recovered {
             durable,
             room,
-            followed: Box::new(followed),
+            following: Box::new(following),
         });
     }
 
@@ -158,7 +172,7 @@ impl Control {
             phase: self.gauges.phase(),
             head: self.gauges.head(),
             durable: recovered.map_or(0, |ends| ends.durable.get()),
-            followed: recovered.map_or(0, |ends| (ends.followed)()),
+            follower: recovered.map_or_else(Following::default, |ends| (ends.following)()),
             room: recovered.map_or(Room::Normal, |ends| ends.room.room()),
             clock_jumps: self.gauges.clock_jumps.load(Ordering::Relaxed),
         }

@@ -107,6 +107,7 @@ impl Telemetry {
             head_sequence: gauge(&names::HEAD_SEQUENCE),
             durable_sequence: gauge(&names::DURABLE_SEQUENCE),
             follower_lag_events: gauge(&names::FOLLOWER_LAG),
+            follower_faulty: gauge(&names::FOLLOWER_FAULTY),
             journal_room: gauge(&names::JOURNAL_ROOM),
             clock_jumps: gauge(&names::CLOCK_JUMPS),
             accounts: gauge(&names::ACCOUNTS),
@@ -190,6 +191,8 @@ pub struct DaemonMetrics {
     pub durable_sequence: Gauge,
     /// Durable events not yet followed.
     pub follower_lag_events: Gauge,
+    /// 1 or 0.
+    pub follower_faulty: Gauge,
     /// 2 normal, 1 reserve only, 0 none.
     pub journal_room: Gauge,
     /// Since start.

@@ -181,6 +181,13 @@ pub const FOLLOWER_LAG: Metric = metric(
     Unit::Count,
     "Durable events that the follower has not yet applied",
 );
+/// Whether the follower has given up.
+pub const FOLLOWER_FAULTY: Metric = metric(
+    "gapless_follower_faulty",
+    Kind::Gauge,
+    Unit::Count,
+    "1 if the follower has stopped or differs from the live state: nothing more is checkpointed",
+);
 /// Whether links are open.
 pub const READY: Metric = metric(
     "gapless_ready",
@@ -253,6 +260,7 @@ pub const ALL: &[Metric] = &[
     SYNC_SECONDS,
     JOURNAL_ROOM,
     FOLLOWER_LAG,
+    FOLLOWER_FAULTY,
     READY,
     CLOCK_JUMPS,
     ACCOUNTS,
