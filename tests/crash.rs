@@ -88,7 +88,7 @@ impl Campaign {
         let settings = Settings {
             base_after_events,
             // Large ones take several of sled's writes, and a kill between two of them.
-            checkpoint_every_ms: if seed % 2 == 0 { 5 } else { 100 },
+            checkpoint_every_ms: if seed.is_multiple_of(2) { 5 } else { 100 },
             ..Settings::default()
         };
         let terminals = (1..=WINDOWS.len() as u64)

@@ -243,6 +243,18 @@ fn a_full_disk_refuses_and_recovers() {
     let ballast = disk.fill();
     let mut terminals = load_until_refused(&site, link, terminals);
     daemon.kill();
+    // A start needs space: it has enough, or says in one line that it has not.
+    let mut daemon = site.start();
+    if daemon.try_ready().is_some() {
+        eprintln!("a start on the full disk: ready");
+    } else {
+        assert_eq!(daemon.wait().code(), Some(1));
+        let log = daemon.log_tail();
+        let last = log.lines().last().unwrap_or_default();
+        assert!(last.contains("space"), "{log}");
+        eprintln!("a start on the full disk: {last}");
+    }
+    daemon.kill();
     drop(ballast);
 
     let mut daemon = site.start();
