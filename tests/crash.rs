@@ -37,9 +37,16 @@ enum Moment {
     FullLoad,
     /// While a base file is being written.
     BaseWrite,
+    /// While it drains after SIGTERM.
+    Draining,
 }
 
-const MOMENTS: [Moment; 3] = [Moment::FullLoad, Moment::BaseWrite, Moment::FirstAnswers];
+const MOMENTS: [Moment; 4] = [
+    Moment::FullLoad,
+    Moment::BaseWrite,
+    Moment::FirstAnswers,
+    Moment::Draining,
+];
 
 /// What else happens to the data directory before the next start.
 #[derive(Clone, Copy, Debug)]
@@ -163,10 +170,15 @@ impl Campaign {
         );
         let alive = match moment {
             Moment::FirstAnswers => load.wait_for_answers(self.rng.within(1, 20)),
-            Moment::FullLoad => load.wait_for_answers(self.rng.within(200, 6_000)),
+            Moment::FullLoad | Moment::Draining => {
+                load.wait_for_answers(self.rng.within(200, 6_000))
+            }
             Moment::BaseWrite => load.wait_until(|_| base_files(self.site.data_dir()) != bases),
         };
         assert!(alive, "the terminals have gone\n{}", daemon.log_tail());
+        if matches!(moment, Moment::Draining) {
+            daemon.terminate();
+        }
         self.draw_moment(Duration::from_millis(2));
         daemon.kill();
         self.terminals = load.join();
