@@ -83,6 +83,8 @@ struct Campaign {
     terminals: Vec<Terminal>,
     /// How long the last start took until it was ready.
     start_time: Duration,
+    /// How often sled was damaged, noticed or not.
+    corruptions: usize,
     /// The base file that was damaged last: at most one is at a time, since two
     /// are kept.
     damaged: Option<PathBuf>,
@@ -108,6 +110,7 @@ impl Campaign {
             terminals,
             start_time: Duration::from_millis(100),
             damaged: None,
+            corruptions: 0,
         }
     }
 
@@ -217,6 +220,7 @@ impl Campaign {
         match store {
             Some(true) => fs::remove_dir_all(store_folder(&data_dir)).unwrap(),
             Some(false) => {
+                self.corruptions += 1;
                 // Mostly the rows themselves: a damaged settings file is found at once.
                 let mut found = files(&store_folder(&data_dir));
                 found.sort_by_key(|file| fs::metadata(file).unwrap().len());
@@ -300,18 +304,22 @@ impl Campaign {
             starts_from("base file"),
             starts_from("the journal"),
         );
-        // Why sled was thrown away, apart from kills before its first checkpoint.
-        for line in log
+        // A kill alone is no reason to throw sled away, unless it came before the first
+        // checkpoint, or a newer base does better.
+        let thrown_away: Vec<&str> = log
             .lines()
-            .filter(|line| line.contains("sled is set aside"))
-        {
-            if line.contains("recover:") && !line.contains("no checkpoint was ever finished") {
-                eprintln!(
-                    "  {}",
-                    line.split_once("recover:").map_or(line, |(_, why)| why)
-                );
-            }
+            .filter(|line| line.contains("recover") && line.contains("sled is set aside"))
+            .filter(|line| {
+                !line.contains("no checkpoint was ever finished") && !line.contains("its mark is ")
+            })
+            .collect();
+        for line in &thrown_away {
+            eprintln!("  {line}");
         }
+        assert!(
+            thrown_away.len() <= self.corruptions,
+            "sled was thrown away more often than it was damaged"
+        );
     }
 }
 
