@@ -1,8 +1,8 @@
 //! The engine's speed, memory and longest pause, against what issue 2 asks for.
 //!
 //! Plain measurements with thread CPU time: what counts here are the median of
-//! a few rounds, the longest single step and resident memory, and each must
-//! hold, so that this is a program with limits rather than a sampler. Every
+//! a few rounds, the longest single step and resident memory, each with its
+//! limit, so that this is a program with goals rather than a sampler. Every
 //! figure of time is printed beside a baseline of the same run, since machines
 //! differ: a random read-modify-write of two cache lines in a table of the same size.
 //!
@@ -15,10 +15,15 @@
     clippy::float_arithmetic
 )]
 
+#[path = "support/goals.rs"]
+#[allow(dead_code)] // Shared with the other benches.
+mod goals;
+
 use gapless_engine::command::*;
 use gapless_engine::date::Date;
 use gapless_engine::ids::*;
 use gapless_engine::{Answer, Capacity, Engine, Event, Options};
+use goals::Goals;
 use std::hint::black_box;
 
 const KRW: Currency = Currency(410);
@@ -33,21 +38,17 @@ const READ: usize = 16;
 const DEPENDENT: usize = 3;
 
 fn main() {
-    // `cargo test --benches` runs this too: then a short pass is enough.
-    let quick = !std::env::args().any(|arg| arg == "--bench");
+    let quick = goals::quick();
+    let mut goals = Goals::new();
     let accounts = std::env::var("GAPLESS_BENCH_ACCOUNTS")
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(if quick { 20_000 } else { 1_000_000 });
-    let mut failed = false;
     if std::env::var_os("GAPLESS_BENCH_SPEED_ONLY").is_none() {
-        failed |= !memory_and_pause(accounts);
+        memory_and_pause(accounts, &mut goals);
     }
-    failed |= !speed(accounts, quick);
-    if failed && !quick {
-        eprintln!("engine: a figure is over its limit");
-        std::process::exit(1);
-    }
+    speed(accounts, quick, &mut goals);
+    goals.finish();
 }
 
 /// Microseconds of CPU time of this thread.
@@ -189,7 +190,7 @@ impl Pair {
 
 /// From empty to full tables: bytes per account and per remembered transaction
 /// (live engine and follower together), and the longest step.
-fn memory_and_pause(accounts: u64) -> bool {
+fn memory_and_pause(accounts: u64, goals: &mut Goals) {
     let transactions = accounts * 2;
     let start = resident_bytes();
     let mut pair = Pair {
@@ -221,17 +222,16 @@ fn memory_and_pause(accounts: u64) -> bool {
     let share = |entries: u64| laid_out as f64 * (8 * entries) as f64 / own as f64;
     let per_account = ((opened - tables) as f64 + share(2 * accounts)) / accounts as f64;
     let per_transaction = ((full - opened) as f64 + share(transactions)) / transactions as f64;
-    println!("memory per account and card, two instances: {per_account:.1} bytes (limit 260)");
-    println!(
-        "memory per remembered transaction, two instances: {per_transaction:.1} bytes (limit 100)"
-    );
+    // The store's share comes on top, see the bench "memory": 400 in all.
+    let what = "engine: memory per account and card, two instances";
+    goals.at_most(what, per_account, 260.0, "bytes");
+    let what = "engine: memory per remembered transaction, two instances";
+    goals.at_most(what, per_transaction, 100.0, "bytes");
     let [live, follower] = pair.longest_us;
-    println!(
-        "longest step from empty to full: {live:.1} us live, {follower:.1} us follower (limit 1000)"
-    );
-    // A small table is mostly the last chunk's slack.
-    let large = accounts >= 1_000_000;
-    (!large || (per_account <= 260.0 && per_transaction <= 100.0)) && live.max(follower) <= 1000.0
+    println!("longest step from empty to full: {live:.1} us live, {follower:.1} us follower");
+    // Whatever interrupts the thread counts too; the bench "pauses" tells it apart.
+    let what = "engine: longest step from empty to full tables";
+    goals.at_most(what, live.max(follower), 1000.0, "us");
 }
 
 fn median(mut of: Vec<f64>) -> f64 {
@@ -266,7 +266,7 @@ fn chase(accounts: u64) -> f64 {
 }
 
 /// Time per purchase and per replayed event, with 1 M accounts at random.
-fn speed(accounts: u64, quick: bool) -> bool {
+fn speed(accounts: u64, quick: bool, goals: &mut Goals) {
     let rounds = if quick { 1 } else { ROUNDS };
     let transactions = ROUND * (rounds as u64 + 1);
     let mut engine = Engine::new(options(accounts, transactions, true));
@@ -335,12 +335,14 @@ fn speed(accounts: u64, quick: bool) -> bool {
     for (how, execute) in [("one by one", alone), ("prepared by sixteen", batched)] {
         println!(
             "decide + check + apply + encode, {accounts} accounts at random, {how}: {:.0} ns per approved \
-             purchase (limit 500), {:.1} times the two cache lines",
+             purchase, {:.1} times the two cache lines",
             execute * 1e3,
             execute / baseline
         );
     }
-    let execute = alone.min(batched);
+    let what = format!("engine: decide + check + apply, {accounts} accounts at random");
+    goals.at_most(&what, alone * 1e3, 500.0, "ns one by one");
+    goals.at_most(&what, batched * 1e3, 500.0, "ns in reads of sixteen");
 
     // Replay: the same commands, their events in one buffer, as recovery reads them.
     let mut second = Engine::new(options(accounts, transactions, true));
@@ -363,7 +365,6 @@ fn speed(accounts: u64, quick: bool) -> bool {
         "{:.1} bytes per purchase in the journal",
         (log.len() - opened) as f64 / events as f64
     );
-    let mut ok = execute <= 0.5;
     for (who, indexed) in [
         ("recovery (with look-up tables)", true),
         ("follower", false),
@@ -381,9 +382,8 @@ fn speed(accounts: u64, quick: bool) -> bool {
             rest = tail;
         }
         let per_second = events as f64 / (cpu_us() - at_opening);
-        println!("replay, {who}: {per_second:.2} M events/s (limit 1)");
+        let what = format!("engine: replay, {who}");
+        goals.at_least(&what, per_second, 1.0, "M events/s");
         assert_eq!(replayed.state_hash(), second.state_hash());
-        ok &= per_second >= 1.0;
     }
-    ok
 }

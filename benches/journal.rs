@@ -13,6 +13,10 @@
     reason = "a benchmark may fail loudly, and ratios are fractions"
 )]
 
+#[path = "support/goals.rs"]
+#[allow(dead_code)] // Shared with the other benches.
+mod goals;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -29,8 +33,7 @@ const ROUNDS: usize = 400;
 const REPLAY_EVENTS: u64 = 3_000_000;
 
 fn main() {
-    // `cargo test --benches` only asks whether it runs.
-    let quick = !std::env::args().any(|arg| arg == "--bench");
+    let quick = goals::quick();
     let base = std::env::var_os("GAPLESS_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let dir = tempfile::tempdir_in(base).unwrap();
     commit(dir.path(), if quick { 5 } else { ROUNDS });

@@ -1,7 +1,7 @@
 //! Memory: bytes per account and per remembered transaction, with both
 //! instances of the core, sled and the follower on, as the system counts them.
 //!
-//! `cargo bench --bench memory [-- --quick]`. Every figure comes from a process
+//! `cargo bench --bench memory`. Every figure comes from a process
 //! of its own, so that nothing freed before is counted or reused.
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,9 @@
 #[path = "support/bank.rs"]
 #[allow(dead_code)] // Shared with the other benches.
 mod bank;
+#[path = "support/goals.rs"]
+#[allow(dead_code)]
+mod goals;
 
 use std::path::Path;
 use std::process::Command;
@@ -31,19 +34,16 @@ fn main() {
         child(size, args[at + 3] == "rows", Path::new(&args[at + 4]));
         return;
     }
-    let quick = args.iter().any(|arg| arg == "--quick" || arg == "--test");
-    let n = if quick { 50_000 } else { 1_000_000 };
+    let n = if goals::quick() { 50_000 } else { 1_000_000 };
+    let mut goals = goals::Goals::new();
     let (account, transaction) = per_item(n, "rows");
-    println!(
-        "bytes per account with its card: {account:.0} (goal 400: {})",
-        verdict(account <= 400.0)
-    );
-    println!(
-        "bytes per remembered transaction: {transaction:.0} (goal 100: {})",
-        verdict(transaction <= 100.0)
-    );
+    let what = "memory: an account with its card, all in all";
+    goals.at_most(what, account, 400.0, "bytes");
+    let what = "memory: a remembered transaction, all in all";
+    goals.at_most(what, transaction, 100.0, "bytes");
     let (account, transaction) = per_item(n, "no-rows");
     println!("without sled: {account:.0} and {transaction:.0}");
+    goals.finish();
 }
 
 /// Bytes per account and per transaction, from three processes, and what a
@@ -69,10 +69,6 @@ fn per_item(n: u64, rows: &str) -> (f64, f64) {
 
 fn fresh() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
-}
-
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "MISSED" }
 }
 
 /// Resident bytes of a process with a bank of this size in `dir`.

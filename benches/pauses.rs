@@ -8,9 +8,10 @@
 //! engine does in one go. Whatever interrupts a thread (other guests of the same
 //! machine, the kernel's own work) counts as its CPU time too, so two things stand
 //! beside the figures: pure arithmetic in slices of the same run, which shows what
-//! the machine takes from any program; and a second pass of the same commands in a
+//! the machine takes from any program; and a second pass of the same commands, in a
 //! process of its own, since a pause of the engine's making comes again at the
-//! same command.
+//! same command, and one that its neighbours in the process cause comes again
+//! somewhere. So the pass that was held up least is the one that is judged.
 //!
 //! `cargo bench --bench pauses`, in seconds with `GAPLESS_BENCH_QUICK=1`. The
 //! directory is `GAPLESS_BENCH_DIR`, or the system's temporary one; a pass takes
@@ -24,6 +25,11 @@
     reason = "a benchmark may fail loudly"
 )]
 
+#[path = "support/goals.rs"]
+#[allow(dead_code)] // Shared with the other benches.
+mod goals;
+#[path = "support/slices.rs"]
+mod slices;
 #[path = "support/trace.rs"]
 mod trace;
 
@@ -42,9 +48,12 @@ use gapless_journal::{
     RealDisk,
 };
 use gapless_store::{Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, StoreOptions};
+use goals::Goals;
+use slices::{KINDS, Kind, Slices, us};
 use trace::Payments;
 
-const LIMIT_NS: u32 = 1_000_000;
+/// A third pass only if both others were held up beyond the limit.
+const MAX_PASSES: usize = 3;
 /// Rows of one import command, and messages of one read of a busy link.
 const BATCH: u64 = 256;
 const READ: usize = 16;
@@ -56,39 +65,9 @@ const BEYOND: usize = 20_000;
 /// Rounds of arithmetic after each read: about as long as the read.
 const ARITHMETIC: u64 = 3_000;
 
-/// What is measured as one slice.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    /// One payment: decide, check, apply, encode into the open group.
-    Payment = 0,
-    /// All that one read brought: fetched ahead, each payment, journal woken.
-    Read = 1,
-    /// 256 rows of an accounts file, journal woken.
-    Accounts = 2,
-    /// 256 rows of a cards file, journal woken.
-    Cards = 3,
-    /// A look at 256 cards for the admin side.
-    Scan = 4,
-    /// The state's hash for the follower to compare.
-    Attest = 5,
-    /// Nothing of ours.
-    Arithmetic = 6,
-}
-
-const KINDS: [(Kind, &str); 7] = [
-    (Kind::Payment, "one payment"),
-    (Kind::Read, "a read of 16"),
-    (Kind::Accounts, "256 accounts"),
-    (Kind::Cards, "256 cards"),
-    (Kind::Scan, "look at 256 cards"),
-    (Kind::Attest, "state hash"),
-    (Kind::Arithmetic, "arithmetic alone"),
-];
-
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let plan = Plan::new(&args);
+    let plan = Plan::new();
     if let Some(at) = args.iter().position(|arg| arg == "--pass") {
         pass(&plan, Path::new(&args[at + 1]));
         return;
@@ -101,24 +80,26 @@ fn main() {
     } = plan.capacity;
     println!(
         "pauses: from empty to {accounts} accounts, {cards} cards, {remembered} remembered \
-         transactions, twice {} s",
+         transactions, {} s a pass",
         plan.seconds
     );
-    let passes = [(); 2].map(|()| {
+    let mut passes: Vec<Slices> = Vec::new();
+    while passes.len() < 2
+        || (passes.len() < MAX_PASSES && slices::quietest(&passes) > slices::LIMIT_NS)
+    {
         let room = tempfile::tempdir_in::<&PathBuf>(&base).unwrap();
         let status = Process::new(std::env::current_exe().unwrap())
-            .args(plan.quick.then_some("--quick"))
+            .arg(if plan.quick { "--quick" } else { "--bench" })
             .arg("--pass")
             .arg(room.path())
             .status()
             .unwrap();
         assert!(status.success(), "a pass failed: {status}");
-        Slices::load(&slices_path(room.path()))
-    });
-    let ok = report(&passes);
-    if !ok && !plan.quick {
-        std::process::exit(1);
+        passes.push(Slices::load(&slices_path(room.path())));
     }
+    let mut goals = Goals::new();
+    slices::report(&passes, &mut goals);
+    goals.finish();
 }
 
 fn slices_path(room: &Path) -> PathBuf {
@@ -134,11 +115,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(args: &[String]) -> Self {
-        // A plain run of all targets passes no --bench: then a short one is enough.
-        let quick = args.iter().any(|arg| arg == "--quick" || arg == "--test")
-            || std::env::var_os("GAPLESS_BENCH_QUICK").is_some_and(|value| value != "0")
-            || !args.iter().any(|arg| arg == "--bench" || arg == "--pass");
+    fn new() -> Self {
+        let quick = goals::quick();
         let rows: u32 = if quick { 100_000 } else { 1 << 20 };
         let capacity = Capacity {
             accounts: rows,
@@ -170,115 +148,6 @@ impl Plan {
         } = self.capacity;
         u64::from(accounts) + u64::from(cards) + u64::from(remembered)
     }
-}
-
-/// CPU time of each slice, in the order of the commands, which is the same in
-/// every pass.
-#[derive(Default)]
-struct Slices {
-    kinds: Vec<u8>,
-    cpu_ns: Vec<u32>,
-}
-
-impl Slices {
-    fn add(&mut self, kind: Kind, cpu_ns: u32) {
-        self.kinds.push(kind as u8);
-        self.cpu_ns.push(cpu_ns);
-    }
-
-    fn of(&self, kind: Kind) -> impl Iterator<Item = (usize, u32)> {
-        let kinds = self.kinds.iter().enumerate();
-        kinds
-            .filter(move |(_, of)| **of == kind as u8)
-            .map(|(at, _)| (at, self.cpu_ns[at]))
-    }
-
-    fn save(&self, path: &Path) {
-        let mut bytes = Vec::with_capacity(self.kinds.len() * 5);
-        for (kind, cpu_ns) in self.kinds.iter().zip(&self.cpu_ns) {
-            bytes.push(*kind);
-            bytes.extend_from_slice(&cpu_ns.to_le_bytes());
-        }
-        std::fs::write(path, bytes).unwrap();
-    }
-
-    fn load(path: &Path) -> Self {
-        let bytes = std::fs::read(path).unwrap();
-        let mut slices = Self::default();
-        for slice in bytes.chunks_exact(5) {
-            slices.kinds.push(slice[0]);
-            let cpu_ns = slice[1..].try_into().unwrap();
-            slices.cpu_ns.push(u32::from_le_bytes(cpu_ns));
-        }
-        slices
-    }
-}
-
-/// Both passes side by side; whether the limit is met.
-fn report(passes: &[Slices; 2]) -> bool {
-    let [one, two] = passes;
-    assert!(one.kinds == two.kinds, "both passes do the same");
-    println!("CPU time of the engine's thread in microseconds, passes 1 and 2:");
-    println!("| slice | slices | p50 | p99.9 | longest | longest that came in both |");
-    println!("| --- | --- | --- | --- | --- | --- |");
-    let mut longest = [0u32; 2];
-    let mut machine = 0;
-    for (kind, name) in KINDS {
-        let mut times = passes.each_ref().map(|pass| {
-            let mut times: Vec<u32> = pass.of(kind).map(|(_, ns)| ns).collect();
-            times.sort_unstable();
-            times
-        });
-        if times[0].is_empty() {
-            continue;
-        }
-        let both = one.of(kind).map(|(at, ns)| ns.min(two.cpu_ns[at]));
-        let both = both.max().unwrap_or(0);
-        let at = |of_1000: usize| {
-            let [a, b] = times
-                .each_ref()
-                .map(|times| us(times[(times.len() - 1) * of_1000 / 1000]));
-            format!("{a:.1}, {b:.1}")
-        };
-        println!(
-            "| {name} | {} | {} | {} | {} | {:.1} |",
-            times[0].len(),
-            at(500),
-            at(999),
-            at(1000),
-            us(both),
-        );
-        let worst = times.each_mut().map(|times| times.pop().unwrap_or(0));
-        if kind == Kind::Arithmetic {
-            machine = worst[0].max(worst[1]);
-        } else {
-            longest[0] = longest[0].max(worst[0]).max(worst[1]);
-            longest[1] = longest[1].max(both);
-        }
-    }
-    let [once, both] = longest;
-    let met = once <= LIMIT_NS;
-    let shared = machine.max(LIMIT_NS) >= once && both <= LIMIT_NS;
-    println!(
-        "longest pause of the engine: {:.0} us of CPU time at any one time, {:.0} us at the same \
-         command in both passes; arithmetic alone was held up {:.0} us",
-        us(once),
-        us(both),
-        us(machine)
-    );
-    println!(
-        "pauses: limit 1 ms: {}",
-        match (met, shared) {
-            (true, _) => "met",
-            (false, true) => "met but for what the machine took: see arithmetic alone",
-            (false, false) => "EXCEEDED",
-        }
-    );
-    met || shared
-}
-
-fn us(ns: u32) -> f64 {
-    f64::from(ns) / 1e3
 }
 
 /// CPU time of this thread in nanoseconds.
@@ -389,10 +258,7 @@ impl Bank {
         .unwrap();
         let _ = waker.set(follower.waker());
         let now = Instant::now();
-        let slices = Slices {
-            kinds: touched(plan.events() as usize * 3 / 2),
-            cpu_ns: touched(plan.events() as usize * 3 / 2),
-        };
+        let slices = Slices::with_room(plan.events() as usize * 3 / 2);
         Self {
             engine: loaded.live,
             appender: committer.appender(),
@@ -566,11 +432,3 @@ impl Bank {
 
 /// Slowest slices that are told one by one.
 const SLOWEST: usize = 5;
-
-/// Room whose memory the system has handed out already: the measuring must not
-/// add page faults of its own.
-fn touched<T: Clone + From<u8>>(len: usize) -> Vec<T> {
-    let mut room = vec![T::from(1); len];
-    room.clear();
-    room
-}
