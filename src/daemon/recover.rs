@@ -42,9 +42,6 @@ pub(super) fn recover(config: &Config, data_dir: &Path) -> Result<Recovered, Run
         &dirs,
         &LoadOptions::new(&recovered, capacity, store.clone()),
     )?;
-    for note in &loaded.notes {
-        tracing::warn!("{note}");
-    }
     tracing::info!(
         head = recovered.head,
         source = %loaded.source,

@@ -376,6 +376,7 @@ fn from_rows(
     let started = Instant::now();
     let mut loaders = Loaders::new(options);
     let mut newest = 0;
+    let mut expected = false;
     let read = RowStore::open(dir, &sled_options(&options.store))
         .map_err(RowsError::from)
         .and_then(|mut store| {
@@ -412,7 +413,12 @@ fn from_rows(
                 Err(error) => return Err(error),
             }
         }
-        Err(error) => error.to_string(),
+        Err(error) => {
+            // Mostly killed before its first checkpoint was done, or of another
+            // version; but damage may have hit the mark, so it is kept for a look.
+            expected = matches!(error, RowsError::Unmarked | RowsError::OtherFormat);
+            error.to_string()
+        }
     };
     let note = match aside::set_aside(dir)? {
         Some(aside) => format!(
@@ -421,7 +427,11 @@ fn from_rows(
         ),
         None => format!("sled is of no use ({why})"),
     };
-    tracing::warn!("{note}; nothing is lost");
+    if expected {
+        tracing::info!("{note}; nothing is lost");
+    } else {
+        tracing::warn!("{note}; nothing is lost");
+    }
     notes.push(note);
     Ok(None)
 }

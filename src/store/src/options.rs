@@ -56,6 +56,10 @@ pub struct StoreOptions {
     pub min_free_bytes: u64,
     /// How long to wait before trying again after something failed.
     pub retry_after: Duration,
+    /// Longest time that the last checkpoint of an orderly stop may take; what is
+    /// missing then is replayed at the next start. Container engines kill after
+    /// ten seconds.
+    pub stop_within: Duration,
 }
 
 impl Default for StoreOptions {
@@ -72,6 +76,7 @@ impl Default for StoreOptions {
             sled_patience: Duration::from_secs(60),
             min_free_bytes: 192 << 20,
             retry_after: Duration::from_secs(10),
+            stop_within: Duration::from_secs(4),
         }
     }
 }

@@ -247,9 +247,19 @@ impl Worker {
     /// Applies all that is durable and sets a mark there, without a pace.
     fn last_checkpoint(&mut self) -> Result<(), FollowerError> {
         self.base = None;
-        while self.apply_some()? {}
+        let began = Instant::now();
+        let within = self.limits.stop_within;
+        let late = || began.elapsed() > within;
+        while !late() && self.apply_some()? {}
         let target = self.engine.last_seq();
         while self.rows.mark < target {
+            if late() {
+                tracing::info!(
+                    mark = self.rows.mark,
+                    "the last checkpoint would take too long; the next start replays the rest"
+                );
+                break;
+            }
             match self.drive_rows(Instant::now(), true) {
                 Driven::Wrote(_) => {}
                 // sled is at work on the last batch.
