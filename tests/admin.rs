@@ -248,10 +248,31 @@ fn what_is_not_there_or_not_asked_rightly() {
     assert_eq!(daemon.get("/v1/exceptions", 200), json!({ "total": 0, "exceptions": [] }));
     assert_eq!(daemon.get("/v1/networks/totals", 200), json!({ "totals": [], "more": false }));
     let import = |kind: &str, file: &str| daemon.import(kind, file, 400)["error"].as_str().unwrap().to_owned();
-    assert_eq!(import("both", CARDS), "?kind=accounts or ?kind=cards expected");
-    assert_eq!(import("cards&x=1", CARDS), "?kind=accounts or ?kind=cards expected");
+    assert_eq!(import("both", CARDS), "?kind=accounts, ?kind=cards or nothing expected");
+    assert_eq!(import("cards&x=1", CARDS), "?kind=accounts, ?kind=cards or nothing expected");
     assert_eq!(import("cards", ACCOUNTS), "line 1: the header pan,expiry,account,status expected");
     assert_eq!(import("accounts", ""), "line 1: the header account,currency,balance_minor,overdraft_minor,status expected");
+}
+
+#[test]
+fn a_file_says_by_its_header_what_it_holds() {
+    let daemon = Daemon::start("");
+    let import = |file: String| {
+        let url = format!("http://{}/v1/import", daemon.admin);
+        let mut response = Daemon::agent().post(url).send(file).unwrap();
+        response.body_mut().read_json::<Value>().unwrap()
+    };
+    assert_eq!(
+        import(format!("{ACCOUNTS}1,KRW,0,0,active\n")),
+        told(1, 0, 0)
+    );
+    let card = format!("{CARDS}9410000000000005,3012,1,active\n");
+    assert_eq!(import(card), told(1, 0, 0));
+    assert_eq!(
+        import("account,balance\n".to_owned())["error"],
+        "line 1: the header account,currency,balance_minor,overdraft_minor,status or \
+         pan,expiry,account,status expected"
+    );
 }
 
 #[test]

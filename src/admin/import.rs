@@ -1,4 +1,5 @@
-//! `POST /v1/import?kind=accounts|cards`: a CSV file of any size, row by row.
+//! `POST /v1/import`: a CSV file of accounts or cards, as its header says, of any
+//! size, row by row. `?kind=accounts|cards` refuses the other.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -24,7 +25,7 @@ const MAX_LISTED: usize = 100;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
-    kind: AskedKind,
+    kind: Option<AskedKind>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -71,10 +72,12 @@ pub(super) async fn import(
     body: Body,
 ) -> Response {
     let kind = match asked.map(|Query(asked)| asked.kind) {
-        Ok(AskedKind::Accounts) => Kind::Accounts,
-        Ok(AskedKind::Cards) => Kind::Cards,
+        Ok(None) => None,
+        Ok(Some(AskedKind::Accounts)) => Some(Kind::Accounts),
+        Ok(Some(AskedKind::Cards)) => Some(Kind::Cards),
         Err(_) => {
-            return Failure::bad_request("?kind=accounts or ?kind=cards expected").into_response();
+            return Failure::bad_request("?kind=accounts, ?kind=cards or nothing expected")
+                .into_response();
         }
     };
     let announced = headers

@@ -69,7 +69,7 @@ impl Rows {
         Ok(Self {
             path: path.to_owned(),
             file,
-            parser: Parser::new(kind, keys),
+            parser: Parser::new(Some(kind), keys),
             buffer: Vec::new(),
             from: 0,
             ended: false,

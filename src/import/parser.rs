@@ -36,8 +36,15 @@ impl Kind {
 
 /// The file does not begin with its header: nothing of it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line 1: the header {} expected", .0.header())]
-pub struct HeaderError(pub Kind);
+#[error("line 1: the header {} expected", expected(*.0))]
+pub struct HeaderError(pub Option<Kind>);
+
+fn expected(kind: Option<Kind>) -> String {
+    match kind {
+        Some(kind) => kind.header().to_owned(),
+        None => format!("{} or {}", Kind::Accounts.header(), Kind::Cards.header()),
+    }
+}
 
 /// A row that is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +71,9 @@ pub enum Parsed {
 
 /// Cuts lines and reads rows. Holds at most one line.
 pub struct Parser {
+    /// What the file must hold; `None` leaves it to the header.
+    asked: Option<Kind>,
+    /// What it holds, known from the header on.
     kind: Kind,
     keys: Arc<PanKeys>,
     reader: Reader,
@@ -75,11 +85,12 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// For one file.
+    /// For one file, of a kind or of whichever its header says.
     #[must_use]
-    pub fn new(kind: Kind, keys: Arc<PanKeys>) -> Self {
+    pub fn new(asked: Option<Kind>, keys: Arc<PanKeys>) -> Self {
         Self {
-            kind,
+            asked,
+            kind: asked.unwrap_or(Kind::Accounts),
             keys,
             reader: Reader::new(),
             carry: Vec::with_capacity(MAX_LINE_BYTES),
@@ -118,7 +129,7 @@ impl Parser {
             self.line()?
         };
         if self.lines == 0 {
-            return Err(HeaderError(self.kind));
+            return Err(HeaderError(self.asked));
         }
         Ok(last)
     }
@@ -140,10 +151,16 @@ impl Parser {
         let result = if self.lines == 1 {
             // Spreadsheets write a byte order mark.
             let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
-            if overlong || text != self.kind.header().as_bytes() {
-                Err(HeaderError(self.kind))
-            } else {
-                Ok(None)
+            let found = [Kind::Accounts, Kind::Cards]
+                .into_iter()
+                .filter(|kind| self.asked.is_none_or(|asked| asked == *kind))
+                .find(|kind| !overlong && text == kind.header().as_bytes());
+            match found {
+                Some(kind) => {
+                    self.kind = kind;
+                    Ok(None)
+                }
+                None => Err(HeaderError(self.asked)),
             }
         } else if overlong {
             Ok(Some(self.parsed(Err(RowError::TooLong))))

@@ -12,7 +12,7 @@ fn keys() -> Arc<PanKeys> {
 
 /// What a file gives, one line a row; fed in pieces of so many bytes.
 fn read(kind: Kind, file: &[u8], piece: usize) -> String {
-    let mut parser = Parser::new(kind, keys());
+    let mut parser = Parser::new(Some(kind), keys());
     let mut told = String::new();
     let mut tell = |parsed| match parsed {
         Parsed::Row { line, request } => match request {
