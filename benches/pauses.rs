@@ -15,7 +15,7 @@
 //!
 //! `cargo bench --bench pauses`, in seconds with `GAPLESS_BENCH_QUICK=1`. The
 //! directory is `GAPLESS_BENCH_DIR`, or the system's temporary one; a pass takes
-//! `GAPLESS_BENCH_SECONDS`.
+//! `GAPLESS_BENCH_SECONDS`, and remembers `GAPLESS_BENCH_REMEMBERED` transactions.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -36,10 +36,12 @@ mod trace;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use gapless::config::EngineConfig;
 use gapless::runner::clock::{Clock, wall_us};
 use gapless_engine::command::{Command, Request};
 use gapless_engine::{Capacity, Engine, Event};
@@ -57,9 +59,6 @@ const MAX_PASSES: usize = 3;
 /// Rows of one import command, and messages of one read of a busy link.
 const BATCH: u64 = 256;
 const READ: usize = 16;
-/// As in the shipped configuration.
-const MAX_PENDING_BYTES: usize = 16 << 20;
-const ATTEST_EVERY: u64 = 100_000;
 /// Payments after the tables are full: requests refused, reversals and advices not.
 const BEYOND: usize = 20_000;
 /// Rounds of arithmetic after each read: about as long as the read.
@@ -106,6 +105,10 @@ fn slices_path(room: &Path) -> PathBuf {
     room.join("slices")
 }
 
+fn number<T: FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 /// How much is done.
 struct Plan {
     quick: bool,
@@ -121,12 +124,9 @@ impl Plan {
         let capacity = Capacity {
             accounts: rows,
             cards: rows,
-            remembered: 2 * rows,
+            remembered: number("GAPLESS_BENCH_REMEMBERED").unwrap_or(2 * rows),
         };
-        let seconds = std::env::var("GAPLESS_BENCH_SECONDS")
-            .ok()
-            .and_then(|seconds| seconds.parse().ok())
-            .unwrap_or(if quick { 3.0 } else { 45.0 });
+        let seconds = number("GAPLESS_BENCH_SECONDS").unwrap_or(if quick { 3.0 } else { 45.0 });
         let store = StoreOptions {
             checkpoint_every: Duration::from_millis(if quick { 100 } else { 1_000 }),
             base_after_events: u64::from(rows) / 2,
@@ -200,6 +200,8 @@ struct Bank {
     follower: FollowerHandle,
     clock: Clock,
     failed: Arc<AtomicBool>,
+    max_pending: usize,
+    attest_every: u64,
     attested_at: u64,
     started: Instant,
     events_per_s: f64,
@@ -236,13 +238,15 @@ impl Bank {
                 move |_| failed.store(true, Ordering::Release)
             },
         );
+        let shipped = EngineConfig::default();
+        let max_pending = usize::try_from(shipped.max_pending_journal_bytes).unwrap();
         let committer = Committer::start_with(
             Box::new(recovered.journal),
             recovered.head,
             hooks,
             CommitterOptions {
                 max_group_bytes: MAX_GROUP_BYTES,
-                max_pending_bytes: MAX_PENDING_BYTES + (1 << 20),
+                max_pending_bytes: max_pending + (1 << 20),
             },
         );
         let durable = committer.durable_handle();
@@ -266,6 +270,8 @@ impl Bank {
             follower,
             clock: Clock::start(wall_us(), 0, now).0,
             failed,
+            max_pending,
+            attest_every: shipped.attest_every,
             attested_at: 0,
             started: now,
             events_per_s: plan.events() as f64 / plan.seconds,
@@ -373,7 +379,7 @@ impl Bank {
     /// The end of a turn: the state attested when it is time, the journal woken.
     fn flush(&mut self) -> u32 {
         let mut took = 0;
-        if self.engine.last_seq() - self.attested_at >= ATTEST_EVERY {
+        if self.engine.last_seq() - self.attested_at >= self.attest_every {
             took += self.measured(|bank| bank.execute(&Request::Attest));
             self.note(Kind::Attest, took, "");
             self.attested_at = self.engine.last_seq();
@@ -422,8 +428,8 @@ impl Bank {
             std::thread::sleep(Duration::from_secs_f64(ahead));
         }
         let begun = Instant::now();
-        while self.appender.pending_bytes() + BATCH as usize * Event::MAX_BYTES > MAX_PENDING_BYTES
-        {
+        let turn = BATCH as usize * Event::MAX_BYTES;
+        while self.appender.pending_bytes() + turn > self.max_pending {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.waited += begun.elapsed();
