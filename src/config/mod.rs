@@ -317,7 +317,7 @@ impl Default for StoreConfig {
             checkpoint_every_ms: 1_000,
             base_after_mib: 256,
             base_after_events: 1_000_000,
-            cache_mib: 32,
+            cache_mib: 4,
         }
     }
 }
