@@ -20,7 +20,6 @@ mod goals;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use bank::{Bank, House};
 use gapless_engine::Capacity;
@@ -99,9 +98,6 @@ fn measure((accounts, transactions): Size, rows: &str, dir: &Path) -> i64 {
 /// Founds the bank and trades, or restarts with one that has.
 fn child((accounts, transactions): Size, with_rows: bool, dir: &Path) {
     let mut house = House::new(dir, accounts);
-    let shipped = gapless::config::StoreConfig::default();
-    house.options.sled_cache_bytes = u64::from(shipped.cache_mib) << 20;
-    house.options.checkpoint_every = Duration::from_millis(shipped.checkpoint_every_ms);
     if !with_rows {
         house.dirs.rows = None;
     }

@@ -45,8 +45,8 @@ fn main() {
         "base file written and verified: {:.2} s",
         started.elapsed().as_secs_f64()
     );
-    let status = follower.stop(true).unwrap();
-    assert_eq!(status.checkpoint, head);
+    follower.wait_checkpoint(head).unwrap();
+    follower.stop(true).unwrap();
     drop(bank);
 
     replay(&house, head, &mut goals);

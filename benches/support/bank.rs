@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use gapless::config::StoreConfig;
 use gapless_engine::command::{
     AccountStatus, Amount, CardStatus, Class, Command, Genesis, Identity, Operation, PutAccount,
     PutCard, Request, Transaction,
@@ -35,10 +36,16 @@ impl House {
     /// For `n` accounts and cards, and twice as many transactions.
     pub fn new(dir: &Path, n: u64) -> Self {
         let rows = u32::try_from(n).unwrap() + 64;
+        let shipped = StoreConfig::default();
         Self {
             disk: Arc::new(RealDisk),
             dirs: Dirs::within(dir),
-            options: StoreOptions::default(),
+            // sled as it is configured by default.
+            options: StoreOptions {
+                sled_cache_bytes: u64::from(shipped.cache_mib) << 20,
+                checkpoint_every: Duration::from_millis(shipped.checkpoint_every_ms),
+                ..StoreOptions::default()
+            },
             capacity: Capacity {
                 accounts: rows,
                 cards: rows,
