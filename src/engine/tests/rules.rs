@@ -282,6 +282,48 @@ fn reversals_that_do_not_fit() {
 }
 
 #[test]
+fn a_reversal_never_finds_a_strangers_transaction() {
+    // Time and RRN are lost, and the locators of two cards happen to be equal.
+    Bank::open().run(
+        "
+        purchase cB 100 #1 -> 00 B=400
+        reverse cA #2 of #1 meets=cB ode7=0 orrn=0 oacquirer=0 -> 00 A=1000 B=400
+        purchase cB 100 #3 -> 00 B=300
+        reverse nocard #4 of #3 meets=cB ode7=0 orrn=0 oacquirer=0 -> 00 B=300
+        transfer cB 50 #5 to=A -> 00 B=250 A=1050
+        reverse cB #6 of #5 ode7=0 orrn=0 oacquirer=0 -> 00 B=300 A=1000
+        ",
+    );
+}
+
+#[test]
+fn a_request_that_comes_after_its_advice_does_not_post_again() {
+    Bank::open().run(
+        "
+        advice-purchase cA 100 #1 -> 00 A=900
+        purchase        cA 100 #1 -> 94 remembered A=900
+        purchase        cA 100 #1 -> 94 repeat A=900
+        reverse cA #2 of #1 oclass=220 -> 00 A=1000
+        // Once the advice is undone the request stands alone; of another time it always did.
+        advice-purchase cA 100 #3 -> 00 A=900
+        reverse cA #4 of #3 oclass=220 -> 00 A=1000
+        purchase        cA 100 #3 -> 00 A=900
+        purchase        cA 100 #1 de7=77 rrn=77 -> 00 A=800
+        ",
+    );
+}
+
+#[test]
+fn a_walk_along_a_card_that_is_cut_short_is_told() {
+    let mut bank = Bank::open();
+    bank.run("purchase cA 1 #1 -> 00 A=999");
+    for other in 0..80 {
+        bank.run(&format!("inquiry cA 0 #{} -> 00", 100 + other));
+    }
+    bank.run("reverse cA #2 of #1 lost -> 00 exception=ReversalNamesNothing A=999");
+}
+
+#[test]
 fn reversals_that_have_lost_the_stan() {
     Bank::open().run(
         "

@@ -6,7 +6,7 @@ use crate::date::Date;
 use crate::engine::Engine;
 use crate::event::Answer;
 use crate::ids::{AccountNumber, Currency};
-use crate::limits::CHAIN_WALK_MAX;
+use crate::limits::{CHAIN_WALK_MAX, MAX_AMOUNT_MINOR};
 use crate::memory::Generation;
 use crate::mix;
 use crate::outcome::{Balances, Outcome};
@@ -122,16 +122,23 @@ impl Engine {
     }
 
     /// The answer to a repeat: as the first time, but declined once reversed, and
-    /// 94 when something else is asked under the same key.
+    /// 94 when something else is asked under the same key. `asked` is a
+    /// transaction's fingerprint and amount; the amount is compared as it is,
+    /// since a fingerprint of 16 bits lets one in 65,536 pass.
     pub(super) fn repeat(
         &self,
         reference: RecordRef,
         generation: &Generation,
         record: &Record,
-        terms: u16,
+        asked: Option<(u16, u64)>,
     ) -> Answer {
-        if record.terms() != terms {
-            return self.refusal(ResponseCode::Duplicate);
+        if let Some((terms, amount_minor)) = asked {
+            // An inquiry's record holds balances in the amount's place.
+            let same_amount = record.operation().is_inquiry()
+                || record.amount() == amount_minor.min(MAX_AMOUNT_MINOR);
+            if record.terms() != terms || !same_amount {
+                return self.refusal(ResponseCode::Duplicate);
+            }
         }
         let reversed = record.has(flags::REVERSED) && record.code().is_approved();
         let balances = if reversed {

@@ -10,6 +10,7 @@ use crate::event::{Answer, Body, Finding, ReversalEvent, Tombstone};
 use crate::exception::ExceptionKind;
 use crate::ids::{Currency, NetworkId};
 use crate::legs::Legs;
+use crate::limits::CHAIN_WALK_MAX;
 use crate::record::{Record, RecordRef, flags};
 
 /// What was found of an original.
@@ -32,7 +33,7 @@ impl Engine {
         let original = normal_original(&r.original);
         for (reference, generation, record) in self.memory.by_locator(identity.locator) {
             if record.is_same_message(&identity, Class::Reversal) {
-                return Err(self.repeat(reference, generation, record, record.terms()));
+                return Err(self.repeat(reference, generation, record, None));
             }
         }
         if self.is_full(Class::Reversal) {
@@ -68,7 +69,7 @@ impl Engine {
             tombstone: None,
             exception: None,
         };
-        match self.search(r.network, &original, card.map(|(_, row)| row)) {
+        match self.search(r, &original, card.map(|(_, row)| row)) {
             None => event.exception = Some(ExceptionKind::ReversalNamesNothing),
             Some(found) if found.several => {
                 event.exception = Some(ExceptionKind::ReversalFitsSeveral);
@@ -90,13 +91,9 @@ impl Engine {
     }
 
     /// Looks for the original: by its locator, or along the card's chain when
-    /// the STAN is lost. `None` when nothing is named to find it by.
-    fn search(
-        &self,
-        network: NetworkId,
-        original: &Original,
-        card: Option<&CardRow>,
-    ) -> Option<Search> {
+    /// the STAN is lost. `None` when nothing is named to find it by, or when the
+    /// chain is too long to be sure.
+    fn search(&self, r: &Reversal, original: &Original, card: Option<&CardRow>) -> Option<Search> {
         let mut found = Search {
             whole: RecordRef::NONE,
             several: false,
@@ -105,7 +102,10 @@ impl Engine {
         };
         if let Some(locator) = original.locator {
             for (reference, _, record) in self.memory.by_locator(locator) {
-                let (_, differs) = Details::from(original).compare(record);
+                let (same, differs) = Details::from(original).compare(record);
+                if !same && r.pan.is_some() && !self.may_be_of_card(card, reference) {
+                    continue;
+                }
                 let fit = if differs { Fit::Half } else { Fit::Whole };
                 self.consider(&mut found, original, reference, record, fit);
             }
@@ -114,8 +114,10 @@ impl Engine {
         if original.transmitted == 0 && original.rrn == 0 {
             return None;
         }
+        let mut walked = 0;
         for (reference, _, record) in self.chain(card?.newest) {
-            if !self.may_be_of(network, reference) {
+            walked += 1;
+            if !self.may_be_of(r.network, reference) {
                 continue;
             }
             let fit = match Details::from(original).compare(record) {
@@ -124,6 +126,10 @@ impl Engine {
                 (false, _) => Fit::Not,
             };
             self.consider(&mut found, original, reference, record, fit);
+        }
+        if walked == CHAIN_WALK_MAX && !found.whole.is_some() && !found.tombstone {
+            // It may lie further back: somebody must look.
+            return None;
         }
         Some(found)
     }
@@ -158,6 +164,25 @@ impl Engine {
             }
             (Fit::Whole | Fit::Half, _) => found.half = true,
         }
+    }
+
+    /// Whether a record that posted did so on this card's account. Locators are
+    /// hashes: among millions of transactions two cards' do meet, and nothing but
+    /// the account tells them apart when DE 7 and DE 37 are lost.
+    fn may_be_of_card(&self, card: Option<&CardRow>, reference: RecordRef) -> bool {
+        let legs = self.memory.legs(reference);
+        let mut customers = legs
+            .as_slice()
+            .iter()
+            .filter(|leg| {
+                self.accounts
+                    .get(leg.account.0)
+                    .is_some_and(|row| row.role() == Role::Customer)
+            })
+            .map(|leg| leg.account)
+            .peekable();
+        customers.peek().is_none()
+            || customers.any(|account| card.is_some_and(|card| card.account == account))
     }
 
     /// Whether a record that posted did so with this network. Others have nothing to tell by.

@@ -25,6 +25,8 @@ struct Relatives {
     request: RecordRef,
     /// For an advice: another advice has corrected that request already.
     corrected: bool,
+    /// For a request: an advice of the same transaction has posted it already.
+    advised: bool,
 }
 
 type Known<'a> = (CardIx, &'a CardRow);
@@ -62,6 +64,10 @@ impl Engine {
         event.amount.minor = t.amount.minor.min(MAX_AMOUNT_MINOR);
         event.code = if relatives.tombstone {
             ResponseCode::DoNotHonour
+        } else if relatives.advised {
+            // The network stood in and has told us: this request came too late,
+            // and its money has moved.
+            ResponseCode::Duplicate
         } else if t.class == Class::FinancialAdvice {
             self.accept(t, card, relatives, event)
         } else {
@@ -91,10 +97,12 @@ impl Engine {
             tombstone: false,
             request: RecordRef::NONE,
             corrected: false,
+            advised: false,
         };
         for (reference, generation, record) in self.memory.by_locator(event.identity.locator) {
             if record.is_same_message(&event.identity, t.class) {
-                return Err(self.repeat(reference, generation, record, event.terms));
+                let asked = Some((event.terms, t.amount.minor));
+                return Err(self.repeat(reference, generation, record, asked));
             }
             let (same, differs) = details.compare(record);
             if differs {
@@ -114,6 +122,10 @@ impl Engine {
                     relatives.request = reference;
                 }
                 relatives.corrected |= self.memory.link(reference).is_some();
+            } else if same {
+                relatives.advised |= record.class() == Some(Class::FinancialAdvice)
+                    && record.operation() == t.operation
+                    && !record.has(flags::REVERSED);
             }
         }
         Ok(relatives)
@@ -145,6 +157,8 @@ impl Engine {
     ///
     /// | | |
     /// | --- | --- |
+    /// | 05 | its reversal came first (before all these) |
+    /// | 94 | its advice came first (likewise) |
     /// | 12 | DE 49 is no currency of the bank's (or of this network's settlement) |
     /// | 13 | amount zero or over 12 digits; cashback above the amount |
     /// | 14 | card unknown, or none where one is needed |

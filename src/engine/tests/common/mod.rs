@@ -205,6 +205,7 @@ impl Bank {
             match word.split_once('=') {
                 None if word == "repeat" => repeat = true,
                 None if word == "noevent" => silent = true,
+                None if word == "remembered" => silent = false,
                 Some(("de54", balances)) => {
                     let told = outcome
                         .balances
@@ -412,7 +413,9 @@ fn parse_reversal<'a>(mut words: impl Iterator<Item = &'a str>) -> Request {
                 Some(220) => Some(Class::FinancialAdvice),
                 Some(other) => panic!("class {other}"),
             },
-            locator: (!words.flags.contains(&"lost")).then(|| locator(network, card, original)),
+            // "meets=cB": the locator, a hash, happens to be that of another card's message.
+            locator: (!words.flags.contains(&"lost"))
+                .then(|| locator(network, words.get("meets").unwrap_or(card), original)),
             transmitted: match words.number("ode7") {
                 None => transmitted(original),
                 Some(0) => 0,
