@@ -98,6 +98,7 @@ fn what_types_do_not_hold() {
     wrong(&LINK.replace("127.0.0.1:8583", "0.0.0.0:8580"), "g.toml:3: links[0].listen: 0.0.0.0:8580 is taken by [admin] (127.0.0.1:8580)");
     wrong_link("network = \"n\"", "g.toml:5: links[0].network: there is no network \"n\" under [[networks]]");
     wrong_link("max_in_flight = 0", "g.toml:5: links[0].max_in_flight: 0 is not within 1 to 65536");
+    wrong_link("max_amount_minor = { EUR = 5 }", "g.toml:5: links[0].max_amount_minor.EUR: the currency is not one of [bank] currencies");
     wrong_link("max_amount_minor = { KRW = 1_000_000_000_000 }", "g.toml:5: links[0].max_amount_minor.KRW: 1000000000000 is not within 1 to 999999999999");
     wrong_link("allow = []", "g.toml:5: links[0].allow: at least one operation is needed");
     wrong_link("tls = { certificate = \"c.pem\", key = \"k.pem\" }", "g.toml:5: links[0].tls.certificate: c.pem cannot be read: No such file or directory (os error 2)");

@@ -139,16 +139,39 @@ impl Recogniser<'_> {
         key.add(text(message, 41, scratch)?);
         Ok(Identity {
             key: key.hash(),
-            locator: self.locator(holder, stan),
-            // A reversal names its original by this time: DE 7, or (1993) DE 12.
-            transmitted: match self.original_data.time_digits {
-                12 => number(message, 12)?.and_then(pack_time).unwrap_or(0),
-                _ => sent_at,
+            locator: match holder {
+                // Without a holder nobody can be looked up by it; half of the key
+                // spreads such messages, which are remembered all the same.
+                Holder::Unknown => key.hash() as u32,
+                _ => self.locator(holder, stan),
             },
+            // A reversal names its original by this time.
+            transmitted: self.named_time(message)?.unwrap_or(sent_at),
             rrn,
             acquirer: self.institution(Purpose::Acquirer, acquirer),
             forwarder: self.institution(Purpose::Forwarder, forwarder),
         })
+    }
+
+    /// The time by which a reversal names this message, if it is not DE 7: DE 12
+    /// (1993), or DE 13 and 12. 0 where they are absent or no clock shows them.
+    fn named_time(&self, message: &Message<'_>) -> Result<Option<u32>, Fault> {
+        let OriginalData {
+            time_digits,
+            local_time,
+            ..
+        } = self.original_data;
+        if time_digits != 12 && !local_time {
+            return Ok(None);
+        }
+        let time = number(message, 12)?;
+        let time = match (time_digits, number(message, 13)?) {
+            (12, _) => time,
+            (_, date) => time
+                .zip(date)
+                .and_then(|(time, date)| date.checked_mul(1_000_000)?.checked_add(time)),
+        };
+        Ok(Some(time.and_then(pack_time).unwrap_or(0)))
     }
 
     /// What a reversal says of its original: its original data element, or
@@ -312,11 +335,13 @@ mod tests {
         field: 90,
         time_digits: 10,
         fixed_institutions: true,
+        local_time: false,
     };
     const DE_56: OriginalData = OriginalData {
         field: 56,
         time_digits: 12,
         fixed_institutions: false,
+        local_time: false,
     };
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gapless_engine::ids::NetworkId;
-use gapless_iso8583::Dialect;
+use gapless_iso8583::{Dialect, Mti};
 
 use super::file::{FileAdmin, FileConfig, FileLink};
 use super::locate::{Source, Step, at};
@@ -44,6 +44,7 @@ pub(super) fn checked(source: &Source<'_>, file: FileConfig) -> Result<Config, C
     let mut links: Vec<LinkConfig> = Vec::with_capacity(file.links.len());
     for (index, written) in file.links.into_iter().enumerate() {
         let checked = link(source, index, written, &file.networks, &mut dialects)?;
+        check_limits_are_of_the_bank(source, index, &checked, &file.bank)?;
         check_apart(source, index, &checked, &links, &admin)?;
         links.push(checked);
     }
@@ -281,6 +282,7 @@ impl Dialects {
             return Ok(Arc::clone(dialect));
         }
         let dialect = super::read_dialect(&self.folder, name)?;
+        can_answer(&dialect)?;
         self.read.insert(name.to_owned(), Arc::clone(&dialect));
         Ok(dialect)
     }
@@ -369,6 +371,47 @@ fn check_link_bounds(
     Ok(())
 }
 
+/// A limit in a currency that the bank has no accounts in would limit nothing.
+fn check_limits_are_of_the_bank(
+    source: &Source<'_>,
+    index: usize,
+    link: &LinkConfig,
+    bank: &Bank,
+) -> Result<(), ConfigError> {
+    for currency in link.max_amount_minor.keys() {
+        if !bank.currencies.contains(currency) {
+            let steps = at!["links", index, "max_amount_minor", currency.as_str()];
+            return Err(source.error(steps, "the currency is not one of [bank] currencies"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether answers can be written in a dialect: a purchase would post, and its
+/// answer could not be said.
+fn can_answer(dialect: &Dialect) -> Result<(), String> {
+    let semantics = dialect.semantics();
+    let digits = |count: u8| "1".repeat(usize::from(count));
+    let code = digits(semantics.action_code_digits);
+    let date = digits(semantics.settlement_date_digits);
+    let balances = "0001410C0000000000010002410C000000000001";
+    let version = semantics.version.mti_digit();
+    let mti = Mti::from_ascii([b'0' + version, b'2', b'1', b'0']).unwrap_or(Mti::UNKNOWN);
+    let mut out = Vec::new();
+    let mut answer = dialect.builder(&mut out, mti);
+    answer
+        .text(7, b"0101000000")
+        .text(11, b"000001")
+        .text(15, date.as_bytes())
+        .text(38, b"000001")
+        .text(39, code.as_bytes())
+        .text(54, balances.as_bytes());
+    match answer.finish() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("answers cannot be written in it: {error}")),
+    }
+}
+
 /// Names and addresses that stand once.
 fn check_apart(
     source: &Source<'_>,
@@ -400,4 +443,30 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0
         && a.port() == b.port()
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dialect_must_be_able_to_carry_answers() {
+        for name in Dialect::BUILTIN_NAMES {
+            let dialect = Dialect::builtin(name).unwrap();
+            assert_eq!(can_answer(&dialect), Ok(()), "{name}");
+        }
+        let short = |row: &str| {
+            let file = format!("extends = \"iso87-ascii\"\n[fields]\n{row}\n");
+            can_answer(&Dialect::parse("short", &file).unwrap()).unwrap_err()
+        };
+        for (row, element) in [
+            ("38 = { type = \"an4\", show = \"clear\" }", "DE 38"),
+            ("39 = { type = \"n1\", show = \"clear\" }", "DE 39"),
+            ("15 = { type = \"n2\", show = \"clear\" }", "DE 15"),
+            ("11 = { type = \"n4\", show = \"clear\" }", "DE 11"),
+        ] {
+            let why = short(row);
+            assert!(why.contains(element), "{why}");
+        }
+    }
 }

@@ -141,6 +141,33 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Refuses a data directory that has lost a part, before anything is made in it:
+/// a new journal or key beside old data would stand in the way of a restored one.
+pub(super) fn check_whole(data_dir: &Path) -> Result<(), RunError> {
+    let holds = |folder: &str, wanted: fn(&str) -> bool| {
+        fs::read_dir(data_dir.join(folder)).is_ok_and(|entries| {
+            entries
+                .flatten()
+                .any(|entry| entry.file_name().to_str().is_some_and(wanted))
+        })
+    };
+    let any = |_: &str| true;
+    let journal = holds("journal", |name| name.ends_with(".seg"));
+    if journal && !data_dir.join("keys").join("pan.key").exists() {
+        return Err(RunError::Lost {
+            data_dir: data_dir.to_owned(),
+            what: "keys/pan.key is missing, and without it no card is found",
+        });
+    }
+    if !journal && (holds("base", any) || holds("sled", any)) {
+        return Err(RunError::Lost {
+            data_dir: data_dir.to_owned(),
+            what: "journal/ is missing or empty, though there are base files or rows",
+        });
+    }
+    Ok(())
+}
+
 /// Makes the data directory, for this user only; whether it held anything.
 pub(super) fn make_data_dir(data_dir: &Path) -> Result<bool, RunError> {
     use std::os::unix::fs::DirBuilderExt;
@@ -157,6 +184,31 @@ pub(super) fn make_data_dir(data_dir: &Path) -> Result<bool, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_data_directory_that_lost_a_part_is_refused_and_left_alone() {
+        let room = tempfile::tempdir().unwrap();
+        let data = room.path();
+        let lost = || match check_whole(data) {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(lost(), "");
+        fs::create_dir_all(data.join("base")).unwrap();
+        fs::create_dir_all(data.join("journal")).unwrap();
+        assert_eq!(lost(), "", "empty folders are no data");
+        fs::write(data.join("base/base-1"), "").unwrap();
+        assert!(
+            lost().contains("journal/ is missing or empty"),
+            "{}",
+            lost()
+        );
+        fs::write(data.join("journal/journal-1.seg"), "").unwrap();
+        assert!(lost().contains("keys/pan.key is missing"), "{}", lost());
+        fs::create_dir_all(data.join("keys")).unwrap();
+        fs::write(data.join("keys/pan.key"), "").unwrap();
+        assert_eq!(lost(), "");
+    }
 
     #[test]
     fn the_banks_day_is_of_its_zone() {

@@ -63,6 +63,14 @@ pub enum RunError {
     /// The journal holds hashes of another key: no card would be found.
     #[error("the key file in the data directory is not the one with which its journal was written")]
     OtherKey,
+    /// A part of the data is gone.
+    #[error("{}: {what}; restore it from a backup", data_dir.display())]
+    Lost {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// Which, and what for.
+        what: &'static str,
+    },
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -121,6 +129,7 @@ async fn serve(
     let (control, jobs) = Control::new();
     let new = first_steps::make_data_dir(&config.data_dir)?;
     let demo = first_steps::mark_demo(&config.data_dir, config, new)?;
+    first_steps::check_whole(&config.data_dir)?;
     let keys = Arc::new(PanKeys::load_or_create(&config.data_dir)?);
     // Up before recovery, so that health and readiness can be asked for.
     let admin = Admin::start(

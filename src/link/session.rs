@@ -44,6 +44,7 @@ enum Signed {
 #[derive(Debug)]
 pub struct Session {
     adapter: Rc<Adapter>,
+    /// For answers.
     framing: Framing,
     limits: SessionLimits,
     signed: Signed,
@@ -133,13 +134,20 @@ impl From<WriteError> for Note {
     }
 }
 
+/// What an answer may have beyond its request: a second bitmap, DE 15, 38, 39 and
+/// 54. The limit of the configuration is for what a peer sends.
+const ANSWER_GROWTH_BYTES: usize = 256;
+
 impl Session {
     /// A session that has just begun.
     #[must_use]
     pub fn new(adapter: Rc<Adapter>, framing: Framing, limits: SessionLimits) -> Self {
         Self {
             adapter,
-            framing,
+            framing: Framing {
+                max_frame_bytes: framing.max_frame_bytes.saturating_add(ANSWER_GROWTH_BYTES),
+                ..framing
+            },
             limits,
             signed: if limits.sign_on_required {
                 Signed::NotYet

@@ -137,3 +137,44 @@ fn a_reversal_of_1993_names_its_original_by_de_56() {
         assert_eq!(said, "30 DE 56: not a value that it may have", "{bad}");
     }
 }
+
+#[test]
+fn a_network_may_name_originals_by_local_date_and_time() {
+    // NCHL puts DE 13 and DE 12 where others put DE 7.
+    let file = "extends = \"iso87-ascii\"\n[semantics]\nversion = \"1987\"\naction_code_digits = 2\n\
+        original_data = { field = 90, time_digits = 10, fixed_institutions = true, local_time = true }\n\
+        network_code = 70\nlocal_time_digits = 6\nsettlement_date_digits = 4\nreplacement_amounts = 95\n";
+    let dialect = Arc::new(Dialect::parse("nchl", file).unwrap());
+    let adapter = Adapter::new(keys(), dialect, rules());
+    let purchase = [
+        (2, PAN),
+        (3, "000000"),
+        (4, "000000000100"),
+        (7, "1122113655"),
+        (11, "000001"),
+        (12, "172155"),
+        (13, "1123"),
+        (49, "410"),
+    ];
+    let bought = transaction(&adapter, 200, &purchase).identity;
+    let named = |digits: &str| {
+        let digits = format!("0200000001{digits}{}", "0".repeat(22));
+        let changes = [(7, "1122113700"), (11, "000002"), (90, digits.as_str())];
+        reversal(&adapter, 400, &with(&purchase, &changes))
+            .original
+            .transmitted
+    };
+    assert_eq!(named("1123172155"), bought.transmitted);
+    assert_ne!(named("1122113655"), bought.transmitted);
+}
+
+#[test]
+fn reversals_without_a_holder_do_not_crowd_one_place() {
+    let adapter = adapter_for("iso87-ascii", rules());
+    let locator = |time: &str| {
+        let fields = [(7, time), (11, "000001"), (37, "632611131471")];
+        reversal(&adapter, 400, &fields).identity.locator
+    };
+    assert_ne!(locator("1122113655"), locator("1122113656"));
+    assert_eq!(locator("1122113655"), locator("1122113655"));
+}

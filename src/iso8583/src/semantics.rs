@@ -36,6 +36,10 @@ pub struct OriginalData {
     /// (1987). Otherwise the acquirer alone follows, after two digits that
     /// tell its length (1993).
     pub fixed_institutions: bool,
+    /// Whether the ten digits are the original's local date and time (DE 13,
+    /// then DE 12, as NCHL writes them) instead of DE 7.
+    #[serde(default)]
+    pub local_time: bool,
 }
 
 /// What the adapter must know of a dialect beyond bytes. Field numbers are
