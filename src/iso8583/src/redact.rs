@@ -103,15 +103,32 @@ pub(crate) fn put_ascii(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result 
         .try_for_each(|&byte| f.write_char(char::from(byte)))
 }
 
-/// Whether a text holds what could be a card number: 13 to 19 digits in a row
-/// with a right check digit, or more digits than that, wherever one could hide.
+/// Whether a text holds what could be a card number: 13 to 19 digits with a
+/// right check digit, or more digits than that, wherever one could hide. They may
+/// be grouped as on a card, by one blank, dash, dot or stroke at a time.
 pub(crate) fn holds_card_number(text: &[u8]) -> bool {
-    text.split(|byte| !byte.is_ascii_digit())
-        .any(|run| match run.len() {
-            0..=12 => false,
-            13..=19 => luhn(run),
-            _ => true,
-        })
+    let mut run = [0u8; 20];
+    let mut length = 0;
+    let mut was_digit = false;
+    // One more turn, for the run that the text ends with.
+    for byte in text.iter().copied().chain([0]) {
+        let groups = was_digit && matches!(byte, b' ' | b'-' | b'.' | b'/');
+        was_digit = byte.is_ascii_digit();
+        if was_digit {
+            match run.get_mut(length) {
+                Some(place) => *place = byte,
+                None => return true,
+            }
+            length += 1;
+        } else if !groups {
+            let digits = run.get(..length).unwrap_or_default();
+            if length > 19 || (length >= 13 && luhn(digits)) {
+                return true;
+            }
+            length = 0;
+        }
+    }
+    false
 }
 
 fn luhn(digits: &[u8]) -> bool {
@@ -161,7 +178,7 @@ mod tests {
             ("4111111111111112", false),
             ("12345678901234567890", true),
             ("411111111111", false),
-            ("4111 1111 1111 1111", false),
+            ("4111 1111 1111 1111", true),
             ("SEOUL", false),
         ] {
             assert_eq!(holds_card_number(text.as_bytes()), found, "{text}");
@@ -182,5 +199,22 @@ mod tests {
         }
         assert!(!Show::Clear.allowed(102) && Show::Account.allowed(103));
         assert!(Show::Clear.allowed(4));
+    }
+
+    #[test]
+    fn card_numbers_are_seen_in_groups_too() {
+        for (text, seen) in [
+            ("9410000000000054", true),
+            ("9410 0000 0000 0054", true),
+            ("SHOP 9410-0000-0000-0054 SEOUL", true),
+            ("9410000000000055", false),
+            ("9410  0000000000054", false),
+            ("941000000005", false),
+            ("00000000000000000000", true),
+            ("12 34", false),
+            ("", false),
+        ] {
+            assert_eq!(holds_card_number(text.as_bytes()), seen, "{text}");
+        }
     }
 }
