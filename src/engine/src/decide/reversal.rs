@@ -42,12 +42,12 @@ impl Engine {
             .pan
             .and_then(|pan| self.find_card(pan))
             .and_then(|ix| Some((ix, self.cards.get(ix.0)?)));
-        let default = self.dates.default_date();
+        let (business_date, settlement_date) = self.dates_of(r.network, r.settlement);
         let mut event = ReversalEvent {
             identity,
             network: r.network,
-            business_date: default,
-            settlement_date: default,
+            business_date,
+            settlement_date,
             card: card.map(|(ix, _)| ix),
             prev: RecordRef::NONE,
             finding: Finding::Unclear,
@@ -85,7 +85,9 @@ impl Engine {
                 bury(&mut event, &original, card.map(|(_, row)| row));
             }
         }
-        event.settlement_date = self.settlement_date(r.network, r.settlement, event.business_date);
+        if r.network == NetworkId::OWN_TERMINALS {
+            event.settlement_date = event.business_date;
+        }
         Ok(Body::Reversal(event))
     }
 
@@ -114,7 +116,7 @@ impl Engine {
         if original.transmitted == 0 && original.rrn == 0 {
             return None;
         }
-        for (reference, _, record) in self.chain(card?.newest) {
+        for (reference, _, record) in self.chain(card?) {
             if !self.may_be_of(network, reference) {
                 continue;
             }
@@ -136,6 +138,9 @@ impl Engine {
         record: &Record,
         fit: Fit,
     ) {
+        if record.has(flags::ENTRY) {
+            return;
+        }
         let class = record.class();
         let class_fits = original.class.is_none_or(|named| class == Some(named));
         if record.has(flags::TOMBSTONE) {
@@ -194,7 +199,9 @@ impl Engine {
             event.exception = Some(ExceptionKind::ReversalAmountDiffers);
             return;
         }
-        event.business_date = self.dates.prefer(generation.date);
+        if self.dates.is_open(generation.date) {
+            event.business_date = generation.date;
+        }
         if record.has(flags::REVERSED) {
             event.finding = Finding::AlreadyReversed;
             return;
