@@ -46,7 +46,7 @@ const _: () = assert!(
     KEPT_GENERATIONS == SEALS_UNTIL_FORGOTTEN as usize + 2,
     "two open dates and the sealed ones"
 );
-const _: () = assert!(TOTALS_KEPT_DAYS >= SEALS_UNTIL_FORGOTTEN + 1);
+const _: () = assert!(TOTALS_KEPT_DAYS > SEALS_UNTIL_FORGOTTEN);
 const _: () = assert!(MAX_GENERATIONS == 1 << (32 - RECORD_INDEX_BITS));
 const _: () = assert!(SETTLEMENT_REACH_DAYS < 64, "seven signed bits in a record");
 const _: () = assert!(MAX_LEGS == 6, "two continuation slots of three legs each");

@@ -567,6 +567,9 @@ fn parse_reversal<'a>(mut words: impl Iterator<Item = &'a str>) -> Request {
             forwarder: 0,
         },
         amount: words.get("amount").map(amount),
-        settlement: None,
+        settlement: words.number("de15").map(|mmdd| MonthDay {
+            month: (mmdd / 100) as u8,
+            day: (mmdd % 100) as u8,
+        }),
     })
 }
