@@ -618,3 +618,38 @@ fn the_streams_reach_every_finding_and_every_exception() {
         assert!(codes.contains(&code), "{code} is not among {codes:?}");
     }
 }
+
+/// Rows that were stored two dates ahead of the mark: the buffer of a date that
+/// opens only while the journal is replayed.
+#[test]
+fn rows_ahead_of_the_mark_by_a_seal() {
+    let mut bank = Bank::open();
+    bank.run("cutover D -> done\nfreeze D -> done");
+    let mark = events(&bank.log).len();
+    bank.run(
+        "
+        purchase cA 10 #1           -> 00 bdate=D+1
+        seal D                      -> done open D+1
+        early D+1                   -> done early D+1
+        purchase cA 20 #2 de15=0317 -> 00 bdate=D+2
+        purchase cB 5 #3            -> 00 bdate=D+1
+        ",
+    );
+    let events = events(&bank.log);
+    let stopped = |end: usize| {
+        let mut engine = Engine::new(FOLLOWER);
+        for event in &events[..end] {
+            engine.apply(event);
+        }
+        engine
+    };
+    for every in 1..4 {
+        let mut loaded = reload(&stopped(mark), &stopped(events.len()), every, FOLLOWER);
+        for event in &events[mark..] {
+            assert_eq!(loaded.check(event), Ok(()));
+            loaded.apply(event);
+        }
+        assert_eq!(audit(&loaded), Ok(()));
+        assert!(image(&loaded) == image(&bank.engine));
+    }
+}
