@@ -66,6 +66,9 @@ fn check_bank(source: &Source<'_>, bank: &Bank) -> Result<(), ConfigError> {
     if let Err(why) = jiff::tz::TimeZone::get(&bank.zone) {
         return Err(source.error(at!["bank", "zone"], why.to_string()));
     }
+    for (key, value) in [("grace_s", bank.grace_s), ("early_s", bank.early_s)] {
+        bounds(source, at!["bank", key], value.into(), 0, 43_200)?;
+    }
     if bank.currencies.is_empty() {
         return Err(source.error(at!["bank", "currencies"], "at least one is needed"));
     }

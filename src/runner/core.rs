@@ -10,7 +10,7 @@ use std::time::Instant;
 use gapless_engine::code::ResponseCode;
 use gapless_engine::command::{Class, Command, Request};
 use gapless_engine::ids::{Seq, TimeUs};
-use gapless_engine::outcome::Outcome;
+use gapless_engine::outcome::{NightOutcome, NightRefusal, Outcome};
 use gapless_engine::{Answer, BusinessDates, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
 use tokio_util::sync::CancellationToken;
@@ -133,6 +133,12 @@ impl EngineHandle {
         self.shared.core.borrow_mut().clock.at(Instant::now())
     }
 
+    /// Whether the clock can be trusted to fire timed commands.
+    #[must_use]
+    pub fn clock_is_steady(&self) -> bool {
+        self.shared.core.borrow().clock.is_steady()
+    }
+
     /// Compares engine time with the wall clock; how far it jumped, if it did.
     pub(crate) fn look_at_wall_clock(&self, wall_us: TimeUs) -> super::clock::WallClock {
         let mut core = self.shared.core.borrow_mut();
@@ -150,6 +156,27 @@ impl EngineHandle {
             .collect();
         core.flush(&self.shared.gauges);
         (answers, core.engine.last_seq())
+    }
+
+    /// Runs a command of the night and hands its event to the journal.
+    pub(crate) fn night(&self, request: &Request) -> (super::Night, Seq) {
+        let mut core = self.shared.core.borrow_mut();
+        let before = core.engine.last_seq();
+        let answer = core.execute(request);
+        if core.engine.last_seq() != before {
+            tracing::info!(command = ?request, state = ?core.engine.business().state, "business date");
+        }
+        core.flush(&self.shared.gauges);
+        let dates = core.engine.business();
+        let outcome = match answer {
+            Answer::Night(outcome) => outcome,
+            // Another answer would be a fault of ours, and is told as a refusal.
+            Answer::Message(_) | Answer::Put(_) | Answer::Done => NightOutcome::Refused {
+                why: NightRefusal::Malfunction,
+                state: dates.state,
+            },
+        };
+        (super::Night { outcome, dates }, core.engine.last_seq())
     }
 
     /// Looks at the engine, between two commands.

@@ -90,7 +90,7 @@ impl LinkPort {
             let outcome = match core.execute(&request) {
                 Answer::Message(outcome) => outcome,
                 // Only messages come from links; another answer would be a fault of ours.
-                Answer::Put(_) | Answer::Done => core.malfunction(),
+                Answer::Put(_) | Answer::Night(_) | Answer::Done => core.malfunction(),
             };
             self.outstanding.push_back((tag, outcome));
         }

@@ -57,6 +57,7 @@ impl Engine {
                 self.set_dates(DateState::Open {
                     date: genesis.business_date,
                 });
+                self.enter_epoch();
             }
             Body::InternalOpened(opened) => self.apply_internal(event.seq, opened),
             Body::AccountPut(account) => self.apply_account(event.seq, account),

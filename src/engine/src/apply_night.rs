@@ -23,19 +23,23 @@ impl Engine {
         if let Some(day) = self.night.day_mut(date) {
             match step {
                 Step::OpenEarly => {}
-                Step::Cutover => day.cutover = seq,
+                Step::Cutover => {
+                    day.cutover = seq;
+                    day.cutover_us = self.last_time_us;
+                }
                 Step::Freeze => day.freeze = seq,
                 Step::Seal => day.seal = seq,
             }
         }
         if step == Step::Seal {
+            self.enter_epoch();
             self.sealed(date);
         }
     }
 
-    /// What was the opening date's buffer is part of each balance from here on: by
-    /// the epoch, not by touching rows.
-    fn sealed(&mut self, date: Date) {
+    /// A new closing date: what was the opening date's buffer is part of each
+    /// balance from here on, by the epoch, not by touching rows.
+    pub(crate) fn enter_epoch(&mut self) {
         self.hashes.next = 0;
         if !self.is_consistent() {
             // Rows that were stored ahead of the mark may be of a later epoch.
@@ -46,6 +50,10 @@ impl Engine {
                     sum.wrapping_add(row.hash_next(ix, epoch))
                 });
         }
+    }
+
+    /// Drops what is kept for so many seals only.
+    fn sealed(&mut self, date: Date) {
         if let Some(last) = date.0.checked_sub(SEALS_UNTIL_FORGOTTEN) {
             self.memory.forget(Date(last));
         }

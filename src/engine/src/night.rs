@@ -2,7 +2,7 @@
 //! repeats its first result; the networks' clocks; the batch's entries.
 
 use crate::date::Date;
-use crate::ids::{AccountIx, Currency, NetworkId, Seq};
+use crate::ids::{AccountIx, Currency, NetworkId, Seq, TimeUs};
 use crate::limits::{DAYS_KEPT, MAX_ENTRY_CURRENCIES};
 use crate::mix;
 
@@ -114,6 +114,8 @@ pub struct DayEnd {
     pub date: Date,
     /// Of its cutover.
     pub cutover: Seq,
+    /// Engine time of its cutover: its grace begins.
+    pub cutover_us: TimeUs,
     /// Of its freeze.
     pub freeze: Seq,
     /// Of its seal.
@@ -167,6 +169,7 @@ impl Night {
             self.days.push(DayEnd {
                 date,
                 cutover: 0,
+                cutover_us: 0,
                 freeze: 0,
                 seal: 0,
                 entries: EntrySums::EMPTY,
@@ -219,7 +222,7 @@ impl Night {
                 day.cutover,
                 day.freeze,
                 day.seal,
-                0,
+                day.cutover_us,
             ]);
             for sum in day.entries.as_slice() {
                 hash = mix::mix6([

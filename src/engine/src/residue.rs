@@ -139,8 +139,8 @@ fn write_night(out: &mut Vec<u8>, night: &Night) {
     count(out, night.days.len());
     for day in &night.days {
         out.extend(day.date.0.to_le_bytes());
-        for seq in [day.cutover, day.freeze, day.seal] {
-            out.extend(seq.to_le_bytes());
+        for word in [day.cutover, day.cutover_us, day.freeze, day.seal] {
+            out.extend(word.to_le_bytes());
         }
         put_sums(out, &day.entries);
     }
@@ -162,10 +162,12 @@ fn read_night(from: &mut Reader<'_>) -> Result<Night, Short> {
     let mut night = Night::new();
     for _ in 0..bounded(from, DAYS_KEPT)? {
         let date = Date(from.u16()?);
-        let [cutover, freeze, seal] = [from.u64()?, from.u64()?, from.u64()?];
+        let [cutover, cutover_us] = [from.u64()?, from.u64()?];
+        let [freeze, seal] = [from.u64()?, from.u64()?];
         night.days.push(DayEnd {
             date,
             cutover,
+            cutover_us,
             freeze,
             seal,
             entries: read_sums(from).map_err(|_| Short)?,

@@ -643,7 +643,8 @@ fn rows_ahead_of_the_mark_by_a_seal() {
         }
         engine
     };
-    for every in 1..4 {
+    // From the freeze on, and from nothing at all.
+    for (every, mark) in (1..4).flat_map(|every| [(every, mark), (every, 0)]) {
         let mut loaded = reload(&stopped(mark), &stopped(events.len()), every, FOLLOWER);
         for event in &events[mark..] {
             assert_eq!(loaded.check(event), Ok(()));
