@@ -13,8 +13,8 @@ use gapless_iso8583::Dialect;
 use super::file::{FileAdmin, FileConfig, FileLink};
 use super::locate::{Source, Step, at};
 use super::{
-    AdminConfig, Bank, Config, ConfigError, EngineConfig, JournalConfig, LinkConfig, LogConfig,
-    Network, Secret, StoreConfig,
+    AdminConfig, Bank, Config, ConfigError, CutoverDate, EngineConfig, JournalConfig, LinkConfig,
+    LogConfig, Network, Secret, StoreConfig,
 };
 
 /// DE 4 has twelve digits.
@@ -300,12 +300,12 @@ fn link(
     let dialect = dialects
         .get(&file.dialect)
         .map_err(|why| source.error(at!["links", index, "dialect"], why))?;
-    let network_id = match &file.network {
-        None => NetworkId::OWN_TERMINALS,
+    let (network_id, cutover_date) = match &file.network {
+        None => (NetworkId::OWN_TERMINALS, CutoverDate::default()),
         Some(name) => networks
             .iter()
             .find(|network| network.name == *name)
-            .map(Network::network_id)
+            .map(|network| (network.network_id(), network.cutover_date))
             .ok_or_else(|| {
                 let what = format!("there is no network {name:?} under [[networks]]");
                 source.error(at!["links", index, "network"], what)
@@ -325,6 +325,7 @@ fn link(
         framing: file.framing,
         network: file.network,
         network_id,
+        cutover_date,
         max_connections: file.max_connections,
         max_in_flight: file.max_in_flight,
         idle_timeout_s: file.idle_timeout_s,

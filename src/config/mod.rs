@@ -180,6 +180,20 @@ pub struct Network {
     pub name: String,
     /// Its number in the journal: 1 to 65535, never reused for another network.
     pub id: u16,
+    /// What DE 15 of its cutover message names.
+    #[serde(default)]
+    pub cutover_date: CutoverDate,
+}
+
+/// What DE 15 of a network's cutover message (0800, DE 70 = 201) names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CutoverDate {
+    /// The settlement date that begins.
+    #[default]
+    New,
+    /// The settlement date that has just ended.
+    Ended,
 }
 
 impl Network {
@@ -207,6 +221,8 @@ pub struct LinkConfig {
     pub network: Option<String>,
     /// The network's number; [`NetworkId::OWN_TERMINALS`] without one.
     pub network_id: NetworkId,
+    /// What DE 15 of the network's cutover message names.
+    pub cutover_date: CutoverDate,
     /// Most connections at a time.
     pub max_connections: u32,
     /// Most unanswered requests per connection.

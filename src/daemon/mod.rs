@@ -295,8 +295,10 @@ fn start(
     first_steps::begin(&engine, config, keys, now_us)?;
     first_steps::open_internal(&engine, config)?;
     // What fell into a time of standing still comes first, in order.
-    let schedule = night::Schedule::new(&config.bank)?;
+    let schedule = std::rc::Rc::new(night::Schedule::new(&config.bank)?);
     schedule.fire(&engine);
+    let hours = std::rc::Rc::clone(&schedule);
+    engine.opens_early(move |date| hours.early_from_us(date));
     tokio::task::spawn_local(schedule.watch(engine.clone()));
     tokio::task::spawn_local(run_jobs(engine.clone(), jobs));
     Ok(Parts {

@@ -1,6 +1,7 @@
 //! The night by the clock: the bank's cutover at its hour, the freeze after the
 //! grace. The batch seals, by command; nothing here ever does.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use gapless_engine::command::Request;
@@ -28,6 +29,7 @@ pub(super) struct Schedule {
     /// Days from a business date to the calendar day of its cutover.
     days: i32,
     grace_us: u64,
+    early_us: u64,
 }
 
 impl Schedule {
@@ -40,6 +42,7 @@ impl Schedule {
             minute: part(bank.cutover.minute)?,
             days: i32::from(bank.cutover.hour < NOON),
             grace_us: u64::from(bank.grace_s) * 1_000_000,
+            early_us: u64::from(bank.early_s) * 1_000_000,
         })
     }
 
@@ -60,6 +63,12 @@ impl Schedule {
             .to_zoned(self.zone.clone())
             .ok()?;
         u64::try_from(at.timestamp().as_microsecond()).ok()
+    }
+
+    /// From when on a network may open the date after `date`.
+    pub(super) fn early_from_us(&self, date: Date) -> TimeUs {
+        self.cutover_us(date)
+            .map_or(TimeUs::MAX, |due_us| due_us.saturating_sub(self.early_us))
     }
 
     /// What is due at `now_us`, if anything is.
@@ -95,7 +104,7 @@ impl Schedule {
     }
 
     /// Looks at the clock for as long as the daemon lives.
-    pub(super) async fn watch(self, engine: EngineHandle) {
+    pub(super) async fn watch(self: Rc<Self>, engine: EngineHandle) {
         let mut every = tokio::time::interval(EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

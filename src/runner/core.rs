@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gapless_engine::code::ResponseCode;
-use gapless_engine::command::{Class, Command, Request};
+use gapless_engine::command::{Class, Command, Request, Reversal, Transaction};
+use gapless_engine::date::Date;
 use gapless_engine::ids::{Seq, TimeUs};
 use gapless_engine::outcome::{NightOutcome, NightRefusal, Outcome};
-use gapless_engine::{Answer, BusinessDates, Engine, Event};
+use gapless_engine::{Answer, BusinessDates, DateState, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +51,11 @@ pub struct Core {
     attested_at: Seq,
     waiting: VecDeque<(Seq, Wake)>,
     fatal: Fatal,
+    opens_early: OpensEarly,
 }
+
+/// From when on a network may open the date after this one.
+type OpensEarly = Box<dyn Fn(Date) -> TimeUs>;
 
 /// What the tasks of the engine's thread share.
 pub(super) struct Shared {
@@ -98,6 +103,8 @@ impl EngineHandle {
             attested_at,
             waiting: VecDeque::new(),
             fatal,
+            // Never, until the bank's hours are known.
+            opens_early: Box::new(|_| TimeUs::MAX),
         };
         Self {
             shared: Rc::new(Shared {
@@ -131,6 +138,11 @@ impl EngineHandle {
     #[must_use]
     pub fn now_us(&self) -> TimeUs {
         self.shared.core.borrow_mut().clock.at(Instant::now())
+    }
+
+    /// Says from when on networks may open the date after the closing one.
+    pub(crate) fn opens_early(&self, from: impl Fn(Date) -> TimeUs + 'static) {
+        self.shared.core.borrow_mut().opens_early = Box::new(from);
     }
 
     /// Whether the clock can be trusted to fire timed commands.
@@ -277,6 +289,56 @@ impl Core {
                 .happened(format!("event {after} could not be journaled: {error}"));
         }
         answer
+    }
+
+    /// What networks have a say in, before their message is decided: their cutover,
+    /// and their first message of the next date, open that date when it is near enough.
+    pub(super) fn mind_networks(&mut self, request: &mut Request) {
+        match request {
+            Request::NetworkCutover { not_before_us, .. } => *not_before_us = self.not_before_us(),
+            Request::Transaction(Transaction { settlement, .. })
+            | Request::Reversal(Reversal { settlement, .. }) => {
+                if let Some(sent) = *settlement
+                    && let DateState::Open { date } = self.engine.business().state
+                    && date.next().month_day() == sent
+                {
+                    let not_before_us = self.not_before_us();
+                    // Refused while it is too early: the message finds the state as it is.
+                    if self.clock.at(Instant::now()) >= not_before_us {
+                        self.execute(&Request::OpenEarly {
+                            date,
+                            not_before_us,
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Timed steps wait while the clock is not to be trusted.
+    fn not_before_us(&self) -> TimeUs {
+        if self.clock.is_steady() {
+            (self.opens_early)(self.engine.business().closing)
+        } else {
+            TimeUs::MAX
+        }
+    }
+
+    /// The answer to a network's cutover: 00, or 12 when it cannot have that date.
+    pub(super) fn cutover_outcome(&self, outcome: NightOutcome) -> Outcome {
+        let (code, seq) = match outcome {
+            NightOutcome::Done { seq, .. } => (ResponseCode::Approved, seq),
+            NightOutcome::Refused { why, .. } => {
+                tracing::warn!(%why, "a network's cutover is refused");
+                (ResponseCode::InvalidTransaction, 0)
+            }
+        };
+        Outcome {
+            code,
+            seq,
+            ..self.malfunction()
+        }
     }
 
     /// What a message is answered that the engine took for something else.
