@@ -79,10 +79,7 @@ pub fn audit(engine: &Engine) -> Result<(), Breach> {
 }
 
 fn audit_cards(engine: &Engine, hashes: &mut Hashes) -> Result<(), Breach> {
-    let first = engine
-        .genesis
-        .map_or(Date(0), |genesis| genesis.business_date);
-    let dropped = engine.dates.closing().0 > first.0.saturating_add(SEALS_UNTIL_FORGOTTEN);
+    let dropped = has_dropped(engine);
     for (ix, row) in (0..).zip(engine.cards.iter()) {
         if row.last_seq == 0 || row.last_seq > engine.last_seq {
             return Err(Breach::Place);
@@ -102,7 +99,16 @@ fn audit_cards(engine: &Engine, hashes: &mut Hashes) -> Result<(), Breach> {
     Ok(())
 }
 
+/// Whether a generation has been dropped by now.
+fn has_dropped(engine: &Engine) -> bool {
+    let first = engine
+        .genesis
+        .map_or(Date(0), |genesis| genesis.business_date);
+    engine.dates.closing().0 > first.0.saturating_add(SEALS_UNTIL_FORGOTTEN)
+}
+
 fn audit_memory(engine: &Engine) -> Result<(), Breach> {
+    let dropped = has_dropped(engine);
     let mut used = 0u32;
     for generation in &engine.memory.generations {
         let mut last = 0;
@@ -117,8 +123,10 @@ fn audit_memory(engine: &Engine) -> Result<(), Breach> {
             last = record.seq_delta();
             if let Some((older_generation, older)) = engine.memory.get(record.prev()) {
                 let seq = |base: u64, delta: u32| base + u64::from(delta);
-                if seq(older_generation.base_seq, older.seq_delta())
-                    >= seq(generation.base_seq, record.seq_delta())
+                // One into a generation that was dropped may name a newer one.
+                if !dropped
+                    && seq(older_generation.base_seq, older.seq_delta())
+                        >= seq(generation.base_seq, record.seq_delta())
                 {
                     return Err(Breach::Chain);
                 }

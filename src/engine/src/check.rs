@@ -90,7 +90,7 @@ impl Engine {
         }
         if let Some(card) = t.card {
             let row = self.cards.get(card.0).ok_or(Breach::Place)?;
-            if row.newest != t.prev {
+            if self.newest_reference(row) != t.prev {
                 return Err(Breach::Chain);
             }
         }

@@ -469,3 +469,27 @@ fn a_hundred_nights() {
     assert_eq!(replay.residue(), bank.engine.residue());
     audit(&replay).unwrap();
 }
+
+/// A card that is used every ninth day: its chain ends where memory ends, and never
+/// leads to another card's transaction that took the number of a forgotten one.
+#[test]
+fn a_card_that_is_seldom_used_has_no_strangers_in_its_chain() {
+    let mut bank = Bank::open();
+    for night in 0..40 {
+        let stan = 100 * (night + 1);
+        if night % 9 == 0 {
+            bank.run(&format!("purchase cA 1 #{stan} -> 00"));
+        }
+        bank.run(&format!("purchase cB 1 #{} -> 00", stan + 1));
+        // The STAN is lost: only the card's own chain may find it.
+        let own = bank.ledger("A");
+        bank.run(&format!(
+            "reverse cA #{} of #{} lost -> 00 A={own}",
+            stan + 2,
+            stan + 1
+        ));
+        bank.run(&format!(
+            "cutover D+{night} -> done\nfreeze D+{night} -> done\nseal D+{night} -> done"
+        ));
+    }
+}

@@ -173,6 +173,17 @@ impl Engine {
             .filter(|(generation, record)| seq_of(generation, record) <= card.last_seq())
     }
 
+    /// As [`Self::newest_of`], the reference: none when it is gone, so that no chain
+    /// leads to what took its number later.
+    #[inline]
+    pub(crate) fn newest_reference(&self, card: &CardRow) -> RecordRef {
+        if self.newest_of(card).is_some() {
+            card.newest
+        } else {
+            RecordRef::NONE
+        }
+    }
+
     /// A card's remembered transactions, newest first, as far as
     /// [`CHAIN_WALK_MAX`].
     pub(super) fn chain(

@@ -82,7 +82,11 @@ impl Engine {
                 } else {
                     Finding::Unknown
                 };
-                bury(&mut event, &original, card.map(|(_, row)| row));
+                bury(
+                    &mut event,
+                    &original,
+                    card.map(|(_, row)| self.newest_reference(row)),
+                );
             }
         }
         if r.network == NetworkId::OWN_TERMINALS {
@@ -245,9 +249,9 @@ impl Engine {
 
 /// Leaves a tombstone for an original that has not come yet: at its locator, or
 /// in the card's chain when the STAN is lost.
-fn bury(event: &mut ReversalEvent, original: &Original, card: Option<&CardRow>) {
-    event.prev = match (original.locator, card) {
-        (None, Some(card)) => card.newest,
+fn bury(event: &mut ReversalEvent, original: &Original, newest: Option<RecordRef>) {
+    event.prev = match (original.locator, newest) {
+        (None, Some(newest)) => newest,
         (None, None) => return,
         (Some(_), _) => RecordRef::NONE,
     };

@@ -51,7 +51,7 @@ impl Engine {
             .and_then(|ix| Some((ix, self.cards.get(ix.0)?)));
         if let Some((ix, row)) = card {
             event.card = Some(ix);
-            event.prev = row.newest;
+            event.prev = self.newest_reference(row);
             if row.has_loose_tombstone() {
                 relatives.tombstone |= self.loose_tombstone(row, &details, t.class);
             }
