@@ -43,6 +43,9 @@ impl Daemon {
 data_dir = {data_dir:?}
 [bank]
 currencies = ["KRW", "USD"]
+# Half a day after the date, and a long grace: the clock takes no step meanwhile.
+cutover = "11:59"
+grace_s = 43_200
 [engine]
 accounts = 4_096
 cards = 4_096
@@ -101,6 +104,15 @@ listen = "127.0.0.1:0"
     }
 
     #[track_caller]
+    fn step(&self, step: &str, body: &str, status: u16) -> Value {
+        let url = format!("http://{}/v1/business-date/{step}", self.admin);
+        let mut response = Self::agent().post(url).send(body).unwrap();
+        let told: Value = response.body_mut().read_json().unwrap();
+        assert_eq!(response.status(), status, "{step} {body}: {told}");
+        told
+    }
+
+    #[track_caller]
     fn import(&self, kind: &str, file: &str, status: u16) -> Value {
         let url = format!("http://{}/v1/import?kind={kind}", self.admin);
         let mut response = Self::agent().post(url).send(file).unwrap();
@@ -154,7 +166,10 @@ fn accounts_and_cards_come_in_are_found_and_survive_a_restart() {
 
     let dates = daemon.get("/v1/business-date", 200);
     let today = dates["default"].as_str().unwrap().to_owned();
-    let expected = json!({ "state": "open", "phase": null, "closing": today, "opening": today, "default": today });
+    let expected = json!({
+        "state": "open", "phase": null, "closing": today, "opening": today, "default": today,
+        "ends": [], "networks": [], "rolled_forward": 0,
+    });
     assert_eq!(dates, expected);
     let (parts, digits) = (today.split('-'), today.bytes().filter(u8::is_ascii_digit));
     assert_eq!((parts.count(), digits.count()), (3, 8), "{today}");
@@ -441,6 +456,68 @@ fn one_import_at_a_time_and_look_ups_beside_it() {
     let answer = upload.answer();
     assert!(answer.contains(r#"{"opened":1,"#), "{answer}");
     daemon.get("/v1/accounts/first", 200);
+}
+
+/// The day after a date, YYYY-MM-DD.
+fn day_after(date: &str) -> String {
+    let date: jiff::civil::Date = date.parse().unwrap();
+    date.tomorrow().unwrap().to_string()
+}
+
+#[test]
+#[rustfmt::skip] // one case a line
+fn a_night_by_command() {
+    let daemon = Daemon::start("");
+    let dates = daemon.get("/v1/business-date", 200);
+    let today = dates["closing"].as_str().unwrap().to_owned();
+    let tomorrow = day_after(&today);
+    let date = |date: &str| json!({ "date": date }).to_string();
+    let state = |told: &Value, phase: Value, closing: &str| {
+        assert_eq!((&told["phase"], &told["closing"]), (&phase, &json!(closing)), "{told}");
+    };
+
+    for (body, error) in [
+        ("", "expected"),
+        ("{}", "missing field `date`"),
+        (r#"{"date":"2026-02-29"}"#, "is no date"),
+        (r#"{"date":"2026-2-28"}"#, "is no date"),
+        (r#"{"date":"yesterday"}"#, "is no date"),
+        (r#"{"date":"2026-02-28","time":"0"}"#, "unknown field"),
+        (r#"{"date":"2026-02-28","entries":{"KRW":1},"sum_minor":{"KRW":1}}"#, "only a seal"),
+    ] {
+        let told = daemon.step("cutover", body, 422);
+        assert!(told["error"].as_str().unwrap().contains(error), "{body}: {told}");
+    }
+    daemon.step("seal", r#"{"date":"2026-02-28","entries":{"KRW":1}}"#, 422);
+    daemon.step("seal", r#"{"date":"2026-02-28","entries":{"WON":1},"sum_minor":{"WON":1}}"#, 422);
+    daemon.step("open", &date(&today), 404);
+
+    let told = daemon.step("seal", &date(&today), 409);
+    assert!(told["error"].as_str().unwrap().contains("has not been cut over"), "{told}");
+    state(&told, Value::Null, &today);
+    let told = daemon.step("cutover", &date(&tomorrow), 409);
+    assert!(told["error"].as_str().unwrap().contains("no date is skipped"), "{told}");
+
+    let done = daemon.step("cutover", &date(&today), 200);
+    state(&done, json!("grace"), &today);
+    assert_eq!((&done["repeated"], &done["default"]), (&json!(false), &json!(tomorrow)));
+    let again = daemon.step("cutover", &date(&today), 200);
+    assert_eq!((&again["repeated"], &again["sequence"]), (&json!(true), &done["sequence"]));
+    state(&daemon.step("freeze", &date(&today), 200), json!("frozen"), &today);
+    let named = json!({ "date": today, "entries": { "KRW": 1 }, "sum_minor": { "KRW": 5 } });
+    let told = daemon.step("seal", &named.to_string(), 409);
+    assert!(told["error"].as_str().unwrap().contains("names 1 of 5 minor units, posted are 0 of 0"), "{told}");
+
+    // A restart in the middle lands where it was.
+    let daemon = Daemon::start_in(daemon.stop(), "");
+    let dates = daemon.get("/v1/business-date", 200);
+    state(&dates, json!("frozen"), &today);
+    assert_eq!(dates["ends"][0]["cutover_sequence"], done["sequence"]);
+    assert_eq!(dates["ends"][0]["seal_sequence"], Value::Null);
+    state(&daemon.step("seal", &date(&today), 200), Value::Null, &tomorrow);
+    assert_eq!(daemon.step("seal", &date(&today), 200)["repeated"], json!(true));
+    assert_eq!(daemon.step("cutover", &date(&today), 200)["sequence"], done["sequence"]);
+    daemon.get("/v1/trial-balance", 200);
 }
 
 /// docs/admin.md names each metric and each path.

@@ -55,6 +55,10 @@ fn a_wrong_command_line_is_64() {
         &["health", "--url", "ftp://x"],
         &["health", "--url", "http://127.0.0.1/"],
         &["make-certs"],
+        &["night"],
+        &["night", "cutover"],
+        &["night", "seal", "2026-03-15", "--posted", "KRW:1"],
+        &["night", "status", "--url", "ftp://x"],
         &["--config", "x", "check-config", "y"],
     ] {
         let (status, out, err) = run(arguments);
@@ -252,6 +256,84 @@ fn health_is_0_or_1() {
     server.join().unwrap();
     // Nobody listens there any more.
     assert_eq!(run(&["health", "--url", &url]).0, 1);
+}
+
+#[test]
+fn night_is_0_or_65_with_the_dates_as_they_are() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), "a-token-for-tests\n").unwrap();
+    let frozen = r#""phase":"frozen","closing":"2026-03-15","opening":"2026-03-16"}"#;
+    let exchanges = [
+        (
+            &["status"][..],
+            "GET /v1/business-date HTTP/1.1",
+            "",
+            "200 OK\r\n\r\n{}".to_owned(),
+            (0, "{}\n", String::new()),
+        ),
+        (
+            &["cutover", "2026-03-15", "--token-file", "token"],
+            "POST /v1/business-date/cutover HTTP/1.1",
+            r#"{"date":"2026-03-15"}"#,
+            "200 OK\r\n\r\n{}".to_owned(),
+            (0, "{}\n", String::new()),
+        ),
+        (
+            &["freeze", "2026-03-16"],
+            "POST /v1/business-date/freeze HTTP/1.1",
+            r#"{"date":"2026-03-16"}"#,
+            format!("409 Conflict\r\n\r\n{{\"error\":\"no\",{frozen}"),
+            (
+                65,
+                "",
+                "gapless: no (open are 2026-03-15, frozen, and 2026-03-16)\n".to_owned(),
+            ),
+        ),
+        (
+            &[
+                "seal",
+                "2026-03-15",
+                "--posted",
+                "KRW:2:-7",
+                "--posted",
+                "USD:1:5",
+            ],
+            "POST /v1/business-date/seal HTTP/1.1",
+            r#"{"date":"2026-03-15","entries":{"KRW":2,"USD":1},"sum_minor":{"KRW":-7,"USD":5}}"#,
+            "503 Busy\r\n\r\nbusy".to_owned(),
+            (
+                1,
+                "",
+                format!("gapless: {url}/v1/business-date/seal: status \"503\": busy\n"),
+            ),
+        ),
+    ];
+    for (arguments, first, body, answer, expected) in exchanges {
+        let (told, head) = std::thread::scope(|scope| {
+            let server = scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap());
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    assert_ne!(lines.read_line(&mut head).unwrap(), 0);
+                }
+                let mut asked = vec![0; body.len()];
+                lines.read_exact(&mut asked).unwrap();
+                assert_eq!(String::from_utf8(asked).unwrap(), body);
+                write!(stream, "HTTP/1.1 {answer}").unwrap();
+                head
+            });
+            let all = [&["night"], arguments, &["--url", &url]].concat();
+            (run_in(folder.path(), &all), server.join().unwrap())
+        });
+        assert!(head.starts_with(first), "{head}");
+        let with_token = head.contains("Authorization: Bearer a-token-for-tests\r\n");
+        assert_eq!(with_token, arguments.contains(&"token"), "{head}");
+        let (status, out, err) = expected;
+        assert_eq!(told, (status, out.to_owned(), err));
+    }
 }
 
 #[test]

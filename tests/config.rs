@@ -54,6 +54,8 @@ fn what_types_hold() {
     wrong("\n\nnonsense = 1", "g.toml:3: nonsense: unknown field `nonsense`, expected one of `data_dir`, `demo_data`, `dialects`, `bank`, `engine`, `journal`, `store`, `admin`, `networks`, `links`, `log`");
     wrong("[log]\n\nlevels = \"info\"", "g.toml:3: log.levels: unknown field `levels`, expected `level` or `format`");
     wrong("[log]\nformat = \"xml\"", "g.toml:2: log.format: unknown variant `xml`, expected `text` or `json`");
+    wrong("[bank]\ncutover = \"24:00\"", "g.toml:2: bank.cutover: \"24:00\" is no time of day, as in \"00:00\"");
+    wrong("[bank]\ncutover = \"0:00\"", "g.toml:2: bank.cutover: \"0:00\" is no time of day, as in \"00:00\"");
     wrong("[engine]\naccounts = -1", "g.toml:2: engine.accounts: invalid value: integer `-1`, expected u32");
     wrong("[engine]\naccounts = \"many\"", "g.toml:2: engine.accounts: invalid type: string \"many\", expected u32");
     wrong("[admin]\nlisten = \"localhost\"", "g.toml:2: admin.listen: invalid socket address syntax");
@@ -74,6 +76,8 @@ fn what_types_hold() {
 fn what_types_do_not_hold() {
     wrong("\ndemo_data = \"none\"", "g.toml:2: demo_data: none is no folder");
     wrong("[bank]\n\nzone = \"Asia/Soul\"", "g.toml:3: bank.zone: failed to find time zone `Asia/Soul` in time zone database");
+    wrong("[bank]\ngrace_s = 43_201", "g.toml:2: bank.grace_s: 43201 is not within 0 to 43200");
+    wrong("[bank]\nearly_s = 43_201", "g.toml:2: bank.early_s: 43201 is not within 0 to 43200");
     wrong("[bank]\ncurrencies = []", "g.toml:2: bank.currencies: at least one is needed");
     wrong("[bank]\ncurrencies = [\"KRW\",\n\"KRW\"]", "g.toml:3: bank.currencies[1]: KRW stands here twice");
     wrong("[engine]\ncards = 16\naccounts = 15", "g.toml:3: engine.accounts: 15 is not within 16 to 100000000");

@@ -9,7 +9,7 @@ use gapless_iso8583::{Message, Scratch};
 use super::fault::Fault;
 use super::identity::{Holder, Recogniser, number, take_number, text};
 use super::tables::{self, Kind};
-use super::{Adapter, Ignored, Intake, Refusal};
+use super::{Adapter, Ignored, Intake, Management, NetworkCutover, Refusal};
 
 /// Length of a PAN, DE 2: n..19. Shorter ones than this are no card numbers.
 const PAN_DIGITS: std::ops::RangeInclusive<usize> = 8..=19;
@@ -59,9 +59,27 @@ impl Adapter {
             Err(fault) => refuse(fault.into()),
             Ok(None) => refuse(Fault::missing(field).into()),
             Ok(Some(code)) => match tables::management(code, self.semantics.version) {
+                Some(Management::Cutover) => self.network_cutover(message),
                 Some(purpose) => Intake::Management(purpose),
                 None => refuse(INVALID_TRANSACTION),
             },
+        }
+    }
+
+    /// Terminals have no settlement date of their own.
+    fn network_cutover(&self, message: &Message<'_>) -> Intake {
+        let refuse = |stop: Stop| Intake::Answer(stop.into());
+        if self.rules.network == NetworkId::OWN_TERMINALS {
+            return refuse(INVALID_TRANSACTION);
+        }
+        match self.settlement(message) {
+            Err(fault) => refuse(fault.into()),
+            Ok(None) => refuse(Fault::missing(tables::SETTLEMENT_DATE).into()),
+            Ok(Some(sent)) => Intake::NetworkCutover(NetworkCutover {
+                network: self.rules.network,
+                sent,
+                names_ended: self.rules.cutover_names_ended,
+            }),
         }
     }
 

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use gapless_engine::code::ResponseCode;
 use gapless_engine::command::{Operation, Request};
-use gapless_engine::ids::{Currency, NetworkId};
+use gapless_engine::date::{Date, MonthDay};
+use gapless_engine::ids::{Currency, NetworkId, TimeUs};
 use gapless_iso8583::{Dialect, FieldSet, Message, Semantics};
 
 pub use fault::{Fault, FaultKind};
@@ -42,6 +43,8 @@ pub const OPERATIONS: [Operation; 7] = [
 pub struct Rules {
     /// The network behind the link, or the bank's own terminals.
     pub network: NetworkId,
+    /// Whether DE 15 of the network's cutover message names the date that has ended.
+    pub cutover_names_ended: bool,
     /// Operations that may be asked for; others are declined 57.
     pub allow: Vec<Operation>,
     /// Whether a transfer may come without a card; else it is declined 57.
@@ -60,6 +63,7 @@ impl Rules {
     pub fn own_terminals(default_currency: Currency) -> Self {
         Self {
             network: NetworkId::OWN_TERMINALS,
+            cutover_names_ended: false,
             allow: OPERATIONS.to_vec(),
             cardless_transfers: true,
             max_amount_minor: Vec::new(),
@@ -88,10 +92,39 @@ pub enum Intake {
     Engine(Request),
     /// Network management, well-formed: the session decides.
     Management(Management),
+    /// A network has a new settlement date; the engine decides.
+    NetworkCutover(NetworkCutover),
     /// Refused at once; no state would change that.
     Answer(Refusal),
     /// Nothing to answer.
     Ignore(Ignored),
+}
+
+/// A network's cutover message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkCutover {
+    network: NetworkId,
+    sent: MonthDay,
+    names_ended: bool,
+}
+
+impl NetworkCutover {
+    /// As a request: the sent day is the nearest such to `today`; the one that it
+    /// names, or the day after it, is the network's new date. How early that may
+    /// open the bank's next date is for the runner to say. `None` for an impossible day.
+    #[must_use]
+    pub fn request(&self, today: Date) -> Option<Request> {
+        let named = today.nearest(self.sent)?;
+        Some(Request::NetworkCutover {
+            network: self.network,
+            date: if self.names_ended {
+                named.next()
+            } else {
+                named
+            },
+            not_before_us: TimeUs::MAX,
+        })
+    }
 }
 
 /// A refusal that the message alone calls for.

@@ -34,7 +34,7 @@ impl Adapter {
     ) -> Result<ResponseCode, BuildError> {
         let mut says = Says {
             code: outcome.code,
-            settlement: Some(outcome.settlement_date),
+            settlement: (request.mti().class() != 8).then_some(outcome.settlement_date),
             approval: None,
             amounts: None,
         };

@@ -75,6 +75,8 @@ pub enum Management {
     SignOff,
     /// The peer asks whether anybody is there.
     Echo,
+    /// The peer's settlement date changes.
+    Cutover,
 }
 
 /// DE 70 of 1987 (FIELD.md, "Network management": the common codes, and MDS's
@@ -83,6 +85,7 @@ pub(super) fn management(code: u64, version: Version) -> Option<Management> {
     match (version, code) {
         (Version::V1987, 1 | 61) | (Version::V1993, 801) => Some(Management::SignOn),
         (Version::V1987, 2 | 62) | (Version::V1993, 802) => Some(Management::SignOff),
+        (Version::V1987, 201) => Some(Management::Cutover),
         (Version::V1987, 270 | 301) | (Version::V1993, 831) => Some(Management::Echo),
         _ => None,
     }

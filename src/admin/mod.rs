@@ -9,6 +9,7 @@ mod answer;
 mod cards;
 mod import;
 mod metrics;
+mod night;
 mod patient;
 mod server;
 mod views;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapter::PanKeys;
 use crate::config::{AdminConfig, Config, Network};
-use crate::runner::{Control, Phase, Status};
+use crate::runner::{Control, Night, Phase, Status};
 use crate::telemetry::{DaemonMetrics, Telemetry};
 use answer::Failure;
 
@@ -160,7 +161,8 @@ fn router(site: Site) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics::metrics))
         .route("/v1/status", get(views::status))
-        .route("/v1/business-date", get(views::business_date))
+        .route("/v1/business-date", get(night::business_date))
+        .route("/v1/business-date/{step}", post(night::step))
         .route("/v1/accounts/{account}", get(views::account))
         .route("/v1/cards/{card}", get(cards::cards))
         .route("/v1/trial-balance", get(views::trial_balance))
@@ -197,6 +199,21 @@ impl Site {
         }
         match tokio::time::timeout(ENGINE_PATIENCE, self.control.read(f)).await {
             Ok(Ok(read)) => Ok(read),
+            Ok(Err(stopped)) => Err(Failure::unavailable(&stopped.to_string())),
+            Err(_) => Err(Failure::unavailable(
+                "the engine or its journal is too busy",
+            )),
+        }
+    }
+
+    /// Runs a command of the night; 503 while there is no engine to run it. One that
+    /// ran into the time limit may still have its effect: asked again, it tells.
+    async fn night(&self, request: gapless_engine::command::Request) -> Result<Night, Failure> {
+        if self.status().phase != Phase::Ready {
+            return Err(Failure::unavailable("not ready"));
+        }
+        match tokio::time::timeout(ENGINE_PATIENCE, self.control.night(request)).await {
+            Ok(Ok(night)) => Ok(night),
             Ok(Err(stopped)) => Err(Failure::unavailable(&stopped.to_string())),
             Err(_) => Err(Failure::unavailable(
                 "the engine or its journal is too busy",

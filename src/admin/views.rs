@@ -7,8 +7,7 @@ use axum::response::{IntoResponse, Response};
 use gapless_engine::command::AccountStatus;
 use gapless_engine::ids::AccountNumber;
 use gapless_engine::{
-    AccountView, BusinessDates, DateState, Exception, ExceptionKind, NetworkTotals, Role, Tally,
-    TrialBalance,
+    AccountView, Exception, ExceptionKind, NetworkTotals, Role, Tally, TrialBalance,
 };
 use gapless_journal::Room;
 use jiff::Timestamp;
@@ -79,24 +78,6 @@ pub(super) async fn status(State(site): State<Shared>) -> Json<Value> {
     }))
 }
 
-pub(super) async fn business_date(State(site): State<Shared>) -> Result<Json<Value>, Failure> {
-    let dates: BusinessDates = site.read(|engine| engine.business()).await?;
-    Ok(Json(json!({
-        "state": match dates.state {
-            DateState::Open { .. } => "open",
-            DateState::Dual { .. } => "dual",
-        },
-        "phase": dates.phase.map(|phase| match phase {
-            gapless_engine::Phase::Early => "early",
-            gapless_engine::Phase::Grace => "grace",
-            gapless_engine::Phase::Frozen => "frozen",
-        }),
-        "closing": dates.closing.to_string(),
-        "opening": dates.opening.to_string(),
-        "default": dates.default.to_string(),
-    })))
-}
-
 pub(super) async fn account(
     State(site): State<Shared>,
     Path(account): Path<String>,
@@ -136,6 +117,7 @@ const fn role(role: Role) -> &'static str {
         Role::Position => "position",
         Role::Suspense => "suspense",
         Role::Opening => "opening",
+        Role::Batch => "batch",
     }
 }
 

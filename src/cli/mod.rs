@@ -7,6 +7,8 @@ mod certs;
 mod check_config;
 mod dump;
 mod health;
+mod http;
+mod night;
 mod serve;
 mod verify;
 
@@ -58,6 +60,8 @@ enum Command {
         #[arg(long, default_value = "http://127.0.0.1:8580/healthz")]
         url: String,
     },
+    /// Ends a running daemon's business date: cutover, freeze, seal
+    Night(night::Night),
     /// Makes a test CA with certificates for a server and a client
     MakeCerts {
         /// Where they go
@@ -157,6 +161,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Some(Command::Dump(dump)) => dump::dump(&dump),
         Some(Command::Verify { data_dir }) => verify::verify(&data_dir),
         Some(Command::Health { url }) => health::health(&url),
+        Some(Command::Night(asked)) => night::night(&asked),
         Some(Command::MakeCerts { out, host }) => certs::make_certs(&out, &host),
     };
     match result {

@@ -13,8 +13,8 @@ use gapless_iso8583::{Dialect, Mti};
 use super::file::{FileAdmin, FileConfig, FileLink};
 use super::locate::{Source, Step, at};
 use super::{
-    AdminConfig, Bank, Config, ConfigError, EngineConfig, JournalConfig, LinkConfig, LogConfig,
-    Network, Secret, StoreConfig,
+    AdminConfig, Bank, Config, ConfigError, CutoverDate, EngineConfig, JournalConfig, LinkConfig,
+    LogConfig, Network, Secret, StoreConfig,
 };
 
 /// DE 4 has twelve digits.
@@ -66,6 +66,9 @@ pub(super) fn checked(source: &Source<'_>, file: FileConfig) -> Result<Config, C
 fn check_bank(source: &Source<'_>, bank: &Bank) -> Result<(), ConfigError> {
     if let Err(why) = jiff::tz::TimeZone::get(&bank.zone) {
         return Err(source.error(at!["bank", "zone"], why.to_string()));
+    }
+    for (key, value) in [("grace_s", bank.grace_s), ("early_s", bank.early_s)] {
+        bounds(source, at!["bank", key], value.into(), 0, 43_200)?;
     }
     if bank.currencies.is_empty() {
         return Err(source.error(at!["bank", "currencies"], "at least one is needed"));
@@ -299,12 +302,12 @@ fn link(
     let dialect = dialects
         .get(&file.dialect)
         .map_err(|why| source.error(at!["links", index, "dialect"], why))?;
-    let network_id = match &file.network {
-        None => NetworkId::OWN_TERMINALS,
+    let (network_id, cutover_date) = match &file.network {
+        None => (NetworkId::OWN_TERMINALS, CutoverDate::default()),
         Some(name) => networks
             .iter()
             .find(|network| network.name == *name)
-            .map(Network::network_id)
+            .map(|network| (network.network_id(), network.cutover_date))
             .ok_or_else(|| {
                 let what = format!("there is no network {name:?} under [[networks]]");
                 source.error(at!["links", index, "network"], what)
@@ -324,6 +327,7 @@ fn link(
         framing: file.framing,
         network: file.network,
         network_id,
+        cutover_date,
         max_connections: file.max_connections,
         max_in_flight: file.max_in_flight,
         idle_timeout_s: file.idle_timeout_s,

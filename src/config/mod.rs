@@ -67,6 +67,46 @@ pub struct Bank {
     pub zone: String,
     /// Currencies that accounts may be kept in; each gets internal accounts.
     pub currencies: Vec<CurrencyCode>,
+    /// When the bank cuts over, HH:MM of its zone: before noon on the day after the
+    /// business date, from noon on the same day.
+    pub cutover: CutoverTime,
+    /// So long after the cutover late items still get the closing date; then it is frozen.
+    pub grace_s: u32,
+    /// A network's cutover opens the next date so long before the bank's, at most.
+    pub early_s: u32,
+}
+
+/// A time of day, HH:MM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutoverTime {
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+}
+
+impl CutoverTime {
+    fn new(text: &str) -> Option<Self> {
+        let digits = |text: &str, below: u8| {
+            let two = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+            let number: u8 = two.then(|| text.parse().ok())??;
+            (number < below).then_some(number)
+        };
+        let (hour, minute) = text.split_once(':')?;
+        Some(Self {
+            hour: digits(hour, 24)?,
+            minute: digits(minute, 60)?,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for CutoverTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(&text).ok_or_else(|| {
+            serde::de::Error::custom(format_args!("{text:?} is no time of day, as in \"00:00\""))
+        })
+    }
 }
 
 /// The engine's bounds. Tables are chunked and pre-faulted up to them.
@@ -140,6 +180,20 @@ pub struct Network {
     pub name: String,
     /// Its number in the journal: 1 to 65535, never reused for another network.
     pub id: u16,
+    /// What DE 15 of its cutover message names.
+    #[serde(default)]
+    pub cutover_date: CutoverDate,
+}
+
+/// What DE 15 of a network's cutover message (0800, DE 70 = 201) names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CutoverDate {
+    /// The settlement date that begins.
+    #[default]
+    New,
+    /// The settlement date that has just ended.
+    Ended,
 }
 
 impl Network {
@@ -167,6 +221,8 @@ pub struct LinkConfig {
     pub network: Option<String>,
     /// The network's number; [`NetworkId::OWN_TERMINALS`] without one.
     pub network_id: NetworkId,
+    /// What DE 15 of the network's cutover message names.
+    pub cutover_date: CutoverDate,
     /// Most connections at a time.
     pub max_connections: u32,
     /// Most unanswered requests per connection.
@@ -286,6 +342,9 @@ impl Default for Bank {
         Self {
             zone: "Asia/Seoul".to_owned(),
             currencies: CurrencyCode::from_alphabetic("KRW").into_iter().collect(),
+            cutover: CutoverTime { hour: 0, minute: 0 },
+            grace_s: 300,
+            early_s: 3_600,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod first_steps;
 mod metered;
+mod night;
 mod recover;
 
 use std::io;
@@ -305,6 +306,12 @@ fn start(
     let now_us = engine.now_us();
     first_steps::begin(&engine, config, keys, now_us)?;
     first_steps::open_internal(&engine, config)?;
+    // What fell into a time of standing still comes first, in order.
+    let schedule = std::rc::Rc::new(night::Schedule::new(&config.bank)?);
+    schedule.fire(&engine);
+    let hours = std::rc::Rc::clone(&schedule);
+    engine.opens_early(move |date| hours.early_from_us(date));
+    tokio::task::spawn_local(schedule.watch(engine.clone()));
     tokio::task::spawn_local(run_jobs(engine.clone(), jobs));
     Ok(Parts {
         engine,

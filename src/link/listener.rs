@@ -20,7 +20,7 @@ use super::port::Decider;
 use super::session::SessionLimits;
 use super::tls::{self, TlsError};
 use crate::adapter::{Adapter, OPERATIONS, PanKeys, Rules};
-use crate::config::{Bank, LinkConfig};
+use crate::config::{Bank, CutoverDate, LinkConfig};
 use crate::telemetry::{ConnectionEnd, LinkMetrics};
 
 /// Connections that the system holds until they are accepted.
@@ -273,6 +273,7 @@ fn shared(config: &LinkConfig, adapter: Adapter, metrics: LinkMetrics) -> LinkSh
 fn rules(config: &LinkConfig, bank: &Bank) -> Rules {
     Rules {
         network: config.network_id,
+        cutover_names_ended: config.cutover_date == CutoverDate::Ended,
         allow: OPERATIONS
             .into_iter()
             .filter(|operation| config.allows(*operation))

@@ -182,7 +182,18 @@ impl Session {
                 return self.answer(partial, tpdu, ResponseCode::FormatError, note, today, out);
             }
         };
-        match adapter.intake(&message, &mut self.scratch) {
+        let intake = match adapter.intake(&message, &mut self.scratch) {
+            // A day that is none is as wrong as one that is missing.
+            Intake::NetworkCutover(cutover) => cutover.request(today).map_or(
+                Intake::Answer(crate::adapter::Refusal {
+                    code: ResponseCode::FormatError,
+                    fault: None,
+                }),
+                Intake::Engine,
+            ),
+            other => other,
+        };
+        match intake {
             Intake::Engine(request) => {
                 let refusal = match self.signed {
                     Signed::NotYet | Signed::Off => Refusal::NotSignedOn,
@@ -207,7 +218,7 @@ impl Session {
                 match purpose {
                     Management::SignOn => self.signed = Signed::On,
                     Management::SignOff => self.signed = Signed::Off,
-                    Management::Echo => {}
+                    Management::Echo | Management::Cutover => {}
                 }
                 self.answer(&message, tpdu, ResponseCode::Approved, None, today, out)
             }
@@ -218,6 +229,8 @@ impl Session {
                     self.answer(&message, tpdu, refusal.code, note, today, out)
                 }
             },
+            // Made a request above.
+            Intake::NetworkCutover(_) => Taken::Ignored(Note::NotForUs(Ignored::MessageType)),
             Intake::Ignore(why) => Taken::Ignored(Note::NotForUs(why)),
         }
     }

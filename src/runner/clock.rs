@@ -33,6 +33,8 @@ pub struct Clock {
     origin_us: TimeUs,
     last_us: TimeUs,
     jumps: u64,
+    /// Whether the last look found the wall clock where it should be.
+    steady: bool,
 }
 
 impl Clock {
@@ -54,6 +56,7 @@ impl Clock {
             origin_us: start_us,
             last_us: start_us,
             jumps: u64::from(seen != WallClock::Steady),
+            steady: seen == WallClock::Steady,
         };
         (clock, seen)
     }
@@ -71,12 +74,14 @@ impl Clock {
         let by_us = i128::from(wall_us) - i128::from(expected);
         if by_us.unsigned_abs() > u128::from(JUMP_US) {
             self.jumps = self.jumps.saturating_add(1);
+            self.steady = false;
             return WallClock::Jumped {
                 by_us: i64::try_from(by_us).unwrap_or(if by_us < 0 { i64::MIN } else { i64::MAX }),
             };
         }
         self.origin = now;
         self.origin_us = wall_us;
+        self.steady = true;
         WallClock::Steady
     }
 
@@ -84,6 +89,13 @@ impl Clock {
     #[must_use]
     pub const fn jumps(&self) -> u64 {
         self.jumps
+    }
+
+    /// Whether engine time can be trusted to fire timed commands: not while the wall
+    /// clock differs from it.
+    #[must_use]
+    pub const fn is_steady(&self) -> bool {
+        self.steady
     }
 
     fn expected(&self, now: Instant) -> TimeUs {

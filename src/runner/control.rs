@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use gapless_engine::command::Request;
 use gapless_engine::ids::Seq;
-use gapless_engine::outcome::{PutOutcome, PutRefusal};
-use gapless_engine::{Answer, Engine};
+use gapless_engine::outcome::{NightOutcome, PutOutcome, PutRefusal};
+use gapless_engine::{Answer, BusinessDates, Engine};
 use gapless_journal::{DurableHandle, Room, RoomHandle};
 use tokio::sync::{mpsc, oneshot};
 
@@ -105,6 +105,15 @@ pub struct Following {
     /// It has stopped, or its state differs from the live one: it stores nothing
     /// more, and the journal grows until somebody looks into it.
     pub is_faulty: bool,
+}
+
+/// What a command of the night came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Night {
+    /// Done, now or before, or refused.
+    pub outcome: NightOutcome,
+    /// The dates after it.
+    pub dates: BusinessDates,
 }
 
 /// Handles that exist once recovery is done.
@@ -207,6 +216,15 @@ impl Control {
         .await
     }
 
+    /// A command of the night (cutover, freeze, seal): what it came to and the dates
+    /// after it, when that is durable.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the daemon has stopped; the command may have had its effect.
+    pub async fn night(&self, request: Request) -> Result<Night, Stopped> {
+        self.run(move |engine| engine.night(&request)).await
+    }
+
     async fn run<R: Send + 'static>(
         &self,
         job: impl FnOnce(&EngineHandle) -> (R, Seq) + Send + 'static,
@@ -231,7 +249,7 @@ fn put_outcome(answer: Answer) -> PutOutcome {
     match answer {
         Answer::Put(outcome) => outcome,
         Answer::Done => PutOutcome::Unchanged,
-        Answer::Message(_) => PutOutcome::Refused(PutRefusal::Malfunction),
+        Answer::Message(_) | Answer::Night(_) => PutOutcome::Refused(PutRefusal::Malfunction),
     }
 }
 

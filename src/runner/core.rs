@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gapless_engine::code::ResponseCode;
-use gapless_engine::command::{Class, Command, Request};
+use gapless_engine::command::{Class, Command, Request, Reversal, Transaction};
+use gapless_engine::date::Date;
 use gapless_engine::ids::{Seq, TimeUs};
-use gapless_engine::outcome::Outcome;
-use gapless_engine::{Answer, BusinessDates, Engine, Event};
+use gapless_engine::outcome::{NightOutcome, NightRefusal, Outcome};
+use gapless_engine::{Answer, BusinessDates, DateState, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +51,11 @@ pub struct Core {
     attested_at: Seq,
     waiting: VecDeque<(Seq, Wake)>,
     fatal: Fatal,
+    opens_early: OpensEarly,
 }
+
+/// From when on a network may open the date after this one.
+type OpensEarly = Box<dyn Fn(Date) -> TimeUs>;
 
 /// What the tasks of the engine's thread share.
 pub(super) struct Shared {
@@ -98,6 +103,8 @@ impl EngineHandle {
             attested_at,
             waiting: VecDeque::new(),
             fatal,
+            // Never, until the bank's hours are known.
+            opens_early: Box::new(|_| TimeUs::MAX),
         };
         Self {
             shared: Rc::new(Shared {
@@ -133,6 +140,17 @@ impl EngineHandle {
         self.shared.core.borrow_mut().clock.at(Instant::now())
     }
 
+    /// Says from when on networks may open the date after the closing one.
+    pub(crate) fn opens_early(&self, from: impl Fn(Date) -> TimeUs + 'static) {
+        self.shared.core.borrow_mut().opens_early = Box::new(from);
+    }
+
+    /// Whether the clock can be trusted to fire timed commands.
+    #[must_use]
+    pub fn clock_is_steady(&self) -> bool {
+        self.shared.core.borrow().clock.is_steady()
+    }
+
     /// Compares engine time with the wall clock; how far it jumped, if it did.
     pub(crate) fn look_at_wall_clock(&self, wall_us: TimeUs) -> super::clock::WallClock {
         let mut core = self.shared.core.borrow_mut();
@@ -150,6 +168,27 @@ impl EngineHandle {
             .collect();
         core.flush(&self.shared.gauges);
         (answers, core.engine.last_seq())
+    }
+
+    /// Runs a command of the night and hands its event to the journal.
+    pub(crate) fn night(&self, request: &Request) -> (super::Night, Seq) {
+        let mut core = self.shared.core.borrow_mut();
+        let before = core.engine.last_seq();
+        let answer = core.execute(request);
+        if core.engine.last_seq() != before {
+            tracing::info!(command = ?request, state = ?core.engine.business().state, "business date");
+        }
+        core.flush(&self.shared.gauges);
+        let dates = core.engine.business();
+        let outcome = match answer {
+            Answer::Night(outcome) => outcome,
+            // Another answer would be a fault of ours, and is told as a refusal.
+            Answer::Message(_) | Answer::Put(_) | Answer::Done => NightOutcome::Refused {
+                why: NightRefusal::Malfunction,
+                state: dates.state,
+            },
+        };
+        (super::Night { outcome, dates }, core.engine.last_seq())
     }
 
     /// Looks at the engine, between two commands.
@@ -250,6 +289,56 @@ impl Core {
                 .happened(format!("event {after} could not be journaled: {error}"));
         }
         answer
+    }
+
+    /// What networks have a say in, before their message is decided: their cutover,
+    /// and their first message of the next date, open that date when it is near enough.
+    pub(super) fn mind_networks(&mut self, request: &mut Request) {
+        match request {
+            Request::NetworkCutover { not_before_us, .. } => *not_before_us = self.not_before_us(),
+            Request::Transaction(Transaction { settlement, .. })
+            | Request::Reversal(Reversal { settlement, .. }) => {
+                if let Some(sent) = *settlement
+                    && let DateState::Open { date } = self.engine.business().state
+                    && date.next().month_day() == sent
+                {
+                    let not_before_us = self.not_before_us();
+                    // Refused while it is too early: the message finds the state as it is.
+                    if self.clock.at(Instant::now()) >= not_before_us {
+                        self.execute(&Request::OpenEarly {
+                            date,
+                            not_before_us,
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Timed steps wait while the clock is not to be trusted.
+    fn not_before_us(&self) -> TimeUs {
+        if self.clock.is_steady() {
+            (self.opens_early)(self.engine.business().closing)
+        } else {
+            TimeUs::MAX
+        }
+    }
+
+    /// The answer to a network's cutover: 00, or 12 when it cannot have that date.
+    pub(super) fn cutover_outcome(&self, outcome: NightOutcome) -> Outcome {
+        let (code, seq) = match outcome {
+            NightOutcome::Done { seq, .. } => (ResponseCode::Approved, seq),
+            NightOutcome::Refused { why, .. } => {
+                tracing::warn!(%why, "a network's cutover is refused");
+                (ResponseCode::InvalidTransaction, 0)
+            }
+        };
+        Outcome {
+            code,
+            seq,
+            ..self.malfunction()
+        }
     }
 
     /// What a message is answered that the engine took for something else.

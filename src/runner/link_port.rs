@@ -86,9 +86,11 @@ impl LinkPort {
             core.engine
                 .prepare(self.taken.iter().map(|(_, request)| request));
         }
-        for (tag, request) in self.taken.drain(..) {
+        for (tag, mut request) in self.taken.drain(..) {
+            core.mind_networks(&mut request);
             let outcome = match core.execute(&request) {
                 Answer::Message(outcome) => outcome,
+                Answer::Night(outcome) => core.cutover_outcome(outcome),
                 // Only messages come from links; another answer would be a fault of ours.
                 Answer::Put(_) | Answer::Done => core.malfunction(),
             };

@@ -168,6 +168,7 @@ impl Server {
             framing: Framing::new(LengthForm::Binary2),
             network: None,
             network_id: NetworkId::OWN_TERMINALS,
+            cutover_date: Default::default(),
             max_connections: 100,
             max_in_flight: 100,
             idle_timeout_s: 0,

@@ -119,6 +119,7 @@ fn what_each_message_type_needs_and_refuses() {
         (800, PURCHASE, &[(70, "002")], "SignOff"),
         (801, PURCHASE, &[(70, "301")], "Echo"),
         (820, PURCHASE, &[(70, "270")], "Echo"),
+        (800, PURCHASE, &[(70, "201"), (15, "0101")], "12"),
         (800, PURCHASE, &[(70, "999")], "12"),
         (800, PURCHASE, &[], "30 DE 70: missing"),
         (810, PURCHASE, &[(70, "301")], "a response to nothing that was asked"),
@@ -326,4 +327,32 @@ fn nothing_secret_shows_in_debug() {
     assert!(!shown.contains(PAN) && !shown.contains(&PAN[..10]));
     let hash = format!("{}", keys().pan_hash(PAN.as_bytes()).0);
     assert!(!shown.contains(&hash));
+}
+
+/// DE 15 of a network's cutover names the new date or the one that has ended.
+#[test]
+#[rustfmt::skip] // one case a line
+fn a_networks_cutover() {
+    assert_eq!(TODAY.to_string(), "2025-12-31");
+    for (ended, de15, expected) in [
+        (false, "0101", "2026-01-01"),
+        (true,  "1231", "2026-01-01"),
+        (false, "1231", "2025-12-31"),
+        (true,  "0101", "2026-01-02"),
+        (true,  "0228", "2026-03-01"),
+        (false, "0231", "None"),
+        (false, "", "30 DE 15: missing"),
+        (false, "0000", "30 DE 15: missing"),
+    ] {
+        let of_network = Rules {
+            network: NetworkId(3),
+            cutover_names_ended: ended,
+            ..rules()
+        };
+        let adapter = adapter_for("iso87-ascii", of_network);
+        let fields = with(PURCHASE, &[(70, "201"), (15, de15)]);
+        let told = said(&intake(&adapter, 800, &fields));
+        assert!(told.contains(expected), "{ended} {de15}: {told}");
+        assert_eq!(told.contains("NetworkId(3)"), expected.starts_with("20"), "{told}");
+    }
 }

@@ -18,6 +18,8 @@ use super::{Adapter, Intake, PanKeys, Rules};
 
 const KRW: Currency = Currency(410);
 const USD: Currency = Currency(840);
+/// Between two years, for dates without one.
+const TODAY: Date = Date(20_453);
 const PAN: &str = "9410000000000018";
 
 /// Fields of a message, ascending.
@@ -91,6 +93,7 @@ fn said(intake: &Intake) -> String {
         },
         Intake::Engine(_) => "engine".to_owned(),
         Intake::Management(purpose) => format!("{purpose:?}"),
+        Intake::NetworkCutover(cutover) => format!("{:?}", cutover.request(TODAY)),
         Intake::Answer(refusal) => {
             let mut said = format!("{:02}", refusal.code.number());
             if let Some(fault) = refusal.fault {

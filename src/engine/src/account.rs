@@ -19,6 +19,8 @@ pub enum Role {
     Suspense,
     /// Counterpart of imported opening balances.
     Opening,
+    /// Counterpart of the batch's entries.
+    Batch,
 }
 
 impl Role {
@@ -29,6 +31,7 @@ impl Role {
             Self::Position => (2, 0),
             Self::Suspense => (3, 0),
             Self::Opening => (4, 0),
+            Self::Batch => (5, 0),
         }
     }
 
@@ -46,6 +49,7 @@ impl Role {
             (2, 0) => Some(Self::Position),
             (3, 0) => Some(Self::Suspense),
             (4, 0) => Some(Self::Opening),
+            (5, 0) => Some(Self::Batch),
             _ => None,
         }
     }
@@ -60,6 +64,7 @@ impl Role {
             Self::Position => format!("GL-POSITION-{currency}"),
             Self::Suspense => format!("GL-SUSPENSE-{currency}"),
             Self::Opening => format!("GL-OPENING-{currency}"),
+            Self::Batch => format!("GL-BATCH-{currency}"),
         };
         AccountNumber::new(text.as_bytes())
     }

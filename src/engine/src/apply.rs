@@ -5,7 +5,7 @@
 //! that row. Live, that never happens.
 
 use crate::account::{AccountRow, Role};
-use crate::business::DateState;
+use crate::business::{DateState, Step};
 use crate::card::{CardRow, CardTerms};
 use crate::code::ResponseCode;
 use crate::command::{Amount, Identity};
@@ -57,10 +57,17 @@ impl Engine {
                 self.set_dates(DateState::Open {
                     date: genesis.business_date,
                 });
+                self.enter_epoch();
             }
             Body::InternalOpened(opened) => self.apply_internal(event.seq, opened),
             Body::AccountPut(account) => self.apply_account(event.seq, account),
             Body::CardPut(card) => self.apply_card(event.seq, card),
+            Body::OpenedEarly { date } => self.apply_step(event.seq, Step::OpenEarly, *date),
+            Body::Cutover { date } => self.apply_step(event.seq, Step::Cutover, *date),
+            Body::Freeze { date } => self.apply_step(event.seq, Step::Freeze, *date),
+            Body::Seal(seal) => self.apply_step(event.seq, Step::Seal, seal.date),
+            Body::NetworkCutover(cutover) => self.apply_network_cutover(event.seq, cutover),
+            Body::Entry(entry) => self.apply_entry(event.seq, entry),
             Body::Transaction(_) | Body::Reversal(_) | Body::Attest { .. } => {}
         }
     }
@@ -78,7 +85,7 @@ impl Engine {
         self.today = (default, default.yymm());
     }
 
-    fn diverged(&mut self, seq: Seq) {
+    pub(crate) fn diverged(&mut self, seq: Seq) {
         self.divergence.get_or_insert(seq);
     }
 
@@ -99,6 +106,12 @@ impl Engine {
 
     /// Makes an internal account known by its role.
     pub(crate) fn register_internal(&mut self, ix: AccountIx, role: Role, currency: Currency) {
+        if role == Role::Batch {
+            if self.night.batch_account(currency).is_none() {
+                self.night.batch.push((currency, ix));
+            }
+            return;
+        }
         let at = match self.currencies.iter().position(|s| s.currency == currency) {
             Some(at) => at,
             None => {
@@ -118,7 +131,7 @@ impl Engine {
             return;
         };
         match role {
-            Role::Customer => {}
+            Role::Customer | Role::Batch => {}
             Role::Position => slot.position = ix,
             Role::Suspense => slot.suspense = ix,
             Role::Opening => slot.opening = ix,
@@ -273,7 +286,7 @@ impl Engine {
 
     /// Posts one leg, and counts it.
     #[inline]
-    fn post(&mut self, seq: Seq, date: Date, leg: Leg) {
+    pub(crate) fn post(&mut self, seq: Seq, date: Date, leg: Leg) {
         if let Some(currency) =
             self.change_account(leg.account, seq, |row, _| row.add(date, leg.delta_minor))
         {
@@ -307,7 +320,17 @@ impl Engine {
             status: card.status,
         };
         if !card.opened {
-            self.change_card(card.ix, seq, |row| row.set_terms(&terms));
+            let gone = self
+                .cards
+                .get(card.ix.0)
+                .is_some_and(|row| self.newest_of(row).is_none());
+            self.change_card(card.ix, seq, |row| {
+                row.set_terms(&terms);
+                if gone {
+                    // The sequence no longer tells that it is of a dropped generation.
+                    row.newest = RecordRef::NONE;
+                }
+            });
             return;
         }
         let row = CardRow::new(card.pan, &terms, seq);
@@ -357,7 +380,7 @@ impl Engine {
 
     /// Appends a slot to the remembered transactions.
     #[inline]
-    fn remember(&mut self, date: Date, seq: Seq, record: Record) -> RecordRef {
+    pub(crate) fn remember(&mut self, date: Date, seq: Seq, record: Record) -> RecordRef {
         self.hashes.rolled = mix::mix2(self.hashes.rolled, record.hash());
         let reference = self.memory.append(date, seq, record);
         if !reference.is_some() {
@@ -381,6 +404,7 @@ impl Engine {
             self.change_card(card, stamp.seq, |row| row.newest = reference);
         }
         self.count_transaction(t);
+        self.count_rolled(t.network, &t.legs, t.settlement_date, t.business_date);
         self.note(stamp, t.exception, t.network, t.amount);
     }
 
@@ -508,6 +532,7 @@ impl Engine {
             }
         }
         self.count_reversal(r);
+        self.count_rolled(r.network, &r.legs, r.settlement_date, r.business_date);
         self.note(stamp, r.exception, r.network, r.amount);
     }
 

@@ -1,9 +1,14 @@
 //! `check`: refuses an event that would break an invariant, before anything changes.
 
+use crate::account::Role;
+use crate::business::Step;
 use crate::command::Class;
 use crate::date::Date;
 use crate::engine::Engine;
-use crate::event::{AccountPut, Body, CardPut, Event, Finding, ReversalEvent, TransactionEvent};
+use crate::event::{
+    AccountPut, Body, CardPut, EntryEvent, Event, Finding, NetworkCutoverEvent, ReversalEvent,
+    SealEvent, TransactionEvent,
+};
 use crate::ids::{AccountIx, Seq};
 use crate::invariants::{self as inv, Breach};
 use crate::legs::Legs;
@@ -29,6 +34,12 @@ impl Engine {
         let consistent = self.is_consistent();
         match &event.body {
             Body::Genesis(_) | Body::Attest { .. } => Ok(()),
+            Body::OpenedEarly { date } => self.check_step(Step::OpenEarly, *date),
+            Body::Cutover { date } => self.check_step(Step::Cutover, *date),
+            Body::Freeze { date } => self.check_step(Step::Freeze, *date),
+            Body::Seal(seal) => self.check_seal(seal),
+            Body::NetworkCutover(cutover) => self.check_network_cutover(cutover),
+            Body::Entry(entry) => self.check_entry(event.seq, entry, consistent),
             Body::Transaction(t) => self.check_transaction(event.seq, t, consistent),
             Body::Reversal(r) => self.check_reversal(event.seq, r, consistent),
             Body::AccountPut(a) => self.check_account(a, consistent),
@@ -36,6 +47,9 @@ impl Engine {
             Body::InternalOpened(opened) => {
                 let mut next = self.accounts.len();
                 for account in opened.accounts.iter().flatten() {
+                    if account.role == Role::Batch && self.currency(opened.currency).is_none() {
+                        return Err(Breach::NoAccount);
+                    }
                     if consistent && account.ix.0 != next {
                         return Err(Breach::Place);
                     }
@@ -76,7 +90,7 @@ impl Engine {
         }
         if let Some(card) = t.card {
             let row = self.cards.get(card.0).ok_or(Breach::Place)?;
-            if row.newest != t.prev {
+            if self.newest_reference(row) != t.prev {
                 return Err(Breach::Chain);
             }
         }
@@ -114,6 +128,82 @@ impl Engine {
             inv::undoes(&remaining, &r.legs)?;
         }
         if self.memory.is_indexed() && self.remembers(&r.identity, Class::Reversal).is_some() {
+            return Err(Breach::Repeated);
+        }
+        Ok(())
+    }
+
+    fn check_step(&self, step: Step, date: Date) -> Result<(), Breach> {
+        let after = self
+            .dates
+            .after(step, date)
+            .map_err(|_| Breach::Step(date))?;
+        inv::dates_are_neighbours(after)
+    }
+
+    fn check_seal(&self, seal: &SealEvent) -> Result<(), Breach> {
+        self.check_step(Step::Seal, seal.date)?;
+        if seal.entries != self.night.entries(seal.date) {
+            return Err(Breach::Entries);
+        }
+        self.totals
+            .dates
+            .iter()
+            .filter(|totals| totals.business_date == seal.date)
+            .try_for_each(inv::debits_equal_credits)
+    }
+
+    fn check_network_cutover(&self, cutover: &NetworkCutoverEvent) -> Result<(), Breach> {
+        if self
+            .night
+            .clock(cutover.network)
+            .is_some_and(|clock| cutover.date < clock.date)
+        {
+            return Err(Breach::Step(cutover.date));
+        }
+        if cutover.opens {
+            let closing = self.dates.closing();
+            if cutover.date != closing.next() {
+                return Err(Breach::Step(cutover.date));
+            }
+            self.check_step(Step::OpenEarly, closing)?;
+        }
+        Ok(())
+    }
+
+    fn check_entry(&self, seq: Seq, e: &EntryEvent, consistent: bool) -> Result<(), Breach> {
+        inv::date_takes_entries(self.dates, e.business_date)?;
+        let [Some(batch), Some(customer)] = [0, 1].map(|at| e.legs.as_slice().get(at)) else {
+            return Err(Breach::Posts);
+        };
+        let amount = customer.delta_minor.unsigned_abs();
+        self.check_memory(seq, e.business_date, e.business_date, amount)?;
+        if batch.delta_minor.unsigned_abs() != amount || e.identity.locator == 0 {
+            return Err(Breach::Posts);
+        }
+        if !consistent {
+            return Ok(());
+        }
+        self.check_legs(&e.legs)?;
+        if !self.is_entry_shaped(&e.legs) {
+            return Err(Breach::Posts);
+        }
+        let currency = self
+            .accounts
+            .get(customer.account.0)
+            .map(|row| row.currency);
+        let entries = self.night.entries(e.business_date);
+        if currency.is_none_or(|of| entries.with(of, 1, customer.delta_minor).is_none()) {
+            return Err(Breach::Entries);
+        }
+        let known = |generation: &crate::memory::Generation, record: &crate::record::Record| {
+            generation.date == e.business_date && record.is_entry(&e.identity)
+        };
+        if self
+            .memory
+            .by_locator(e.identity.locator)
+            .any(|(_, generation, record)| known(generation, record))
+        {
             return Err(Breach::Repeated);
         }
         Ok(())

@@ -20,6 +20,7 @@ use crate::ids::{
 };
 use crate::legs::{Leg, Legs};
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_LEGS};
+use crate::night_codec;
 use crate::outcome::Balances;
 use crate::record::RecordRef;
 
@@ -34,6 +35,12 @@ const KIND_CARD: u8 = 4;
 const KIND_TRANSACTION: u8 = 5;
 const KIND_REVERSAL: u8 = 6;
 const KIND_ATTEST: u8 = 7;
+const KIND_OPENED_EARLY: u8 = 8;
+const KIND_CUTOVER: u8 = 9;
+const KIND_FREEZE: u8 = 10;
+const KIND_SEAL: u8 = 11;
+const KIND_NETWORK_CUTOVER: u8 = 12;
+const KIND_ENTRY: u8 = 13;
 
 const PART_CARD: u8 = 1;
 const PART_BALANCES: u8 = 2;
@@ -65,7 +72,7 @@ impl From<Short> for EventError {
     }
 }
 
-type Out = Vec<u8>;
+pub(crate) type Out = Vec<u8>;
 
 impl Event {
     /// The longest event: a reversal with six legs and a tombstone has 200 bytes.
@@ -81,6 +88,12 @@ impl Event {
             Body::Transaction(_) => KIND_TRANSACTION,
             Body::Reversal(_) => KIND_REVERSAL,
             Body::Attest { .. } => KIND_ATTEST,
+            Body::OpenedEarly { .. } => KIND_OPENED_EARLY,
+            Body::Cutover { .. } => KIND_CUTOVER,
+            Body::Freeze { .. } => KIND_FREEZE,
+            Body::Seal(_) => KIND_SEAL,
+            Body::NetworkCutover(_) => KIND_NETWORK_CUTOVER,
+            Body::Entry(_) => KIND_ENTRY,
         };
         let start = put_header(out, kind, self.seq, self.time_us);
         match &self.body {
@@ -94,6 +107,12 @@ impl Event {
             Body::Transaction(transaction) => put_transaction(out, transaction),
             Body::Reversal(reversal) => put_reversal(out, reversal),
             Body::Attest { state_hash } => out.put(&state_hash.to_le_bytes()),
+            Body::OpenedEarly { date } | Body::Cutover { date } | Body::Freeze { date } => {
+                out.put(&date.0.to_le_bytes());
+            }
+            Body::Seal(seal) => night_codec::put_seal(out, seal),
+            Body::NetworkCutover(cutover) => night_codec::put_network_cutover(out, cutover),
+            Body::Entry(entry) => night_codec::put_entry(out, entry),
         }
         put_length(out, start);
     }
@@ -133,6 +152,20 @@ impl Event {
             KIND_ATTEST => Body::Attest {
                 state_hash: body.u64()?,
             },
+            KIND_OPENED_EARLY => Body::OpenedEarly {
+                date: Date(body.u16()?),
+            },
+            KIND_CUTOVER => Body::Cutover {
+                date: Date(body.u16()?),
+            },
+            KIND_FREEZE => Body::Freeze {
+                date: Date(body.u16()?),
+            },
+            KIND_SEAL => Body::Seal(night_codec::read_seal(&mut body)?),
+            KIND_NETWORK_CUTOVER => {
+                Body::NetworkCutover(night_codec::read_network_cutover(&mut body)?)
+            }
+            KIND_ENTRY => Body::Entry(night_codec::read_entry(&mut body)?),
             other => return Err(EventError::Kind(other)),
         };
         body.end()?;
@@ -277,7 +310,7 @@ fn read_card(from: &mut Reader<'_>) -> Result<CardPut, EventError> {
 }
 
 #[inline]
-fn put_identity(to: &mut Out, identity: &Identity) {
+pub(crate) fn put_identity(to: &mut Out, identity: &Identity) {
     to.put(&identity.key.to_le_bytes());
     to.put(&identity.locator.to_le_bytes());
     to.put(&identity.transmitted.to_le_bytes());
@@ -286,7 +319,7 @@ fn put_identity(to: &mut Out, identity: &Identity) {
 }
 
 #[inline]
-fn read_identity(from: &mut Reader<'_>) -> Result<Identity, EventError> {
+pub(crate) fn read_identity(from: &mut Reader<'_>) -> Result<Identity, EventError> {
     Ok(Identity {
         key: from.u64()?,
         locator: from.u32()?,
@@ -495,7 +528,7 @@ fn read_amount(from: &mut Reader<'_>) -> Result<Amount, EventError> {
 }
 
 #[inline]
-fn put_legs(to: &mut Out, legs: &Legs) {
+pub(crate) fn put_legs(to: &mut Out, legs: &Legs) {
     let legs = legs.as_slice();
     to.put(&[legs.len() as u8]);
     for leg in legs {
@@ -505,7 +538,7 @@ fn put_legs(to: &mut Out, legs: &Legs) {
 }
 
 #[inline]
-fn read_legs(from: &mut Reader<'_>) -> Result<Legs, EventError> {
+pub(crate) fn read_legs(from: &mut Reader<'_>) -> Result<Legs, EventError> {
     let count = from.u8()?;
     if usize::from(count) > MAX_LEGS {
         return Err(EventError::Field("number of legs"));
@@ -527,7 +560,7 @@ fn read_legs(from: &mut Reader<'_>) -> Result<Legs, EventError> {
     Ok(legs)
 }
 
-fn read_bool(from: &mut Reader<'_>) -> Result<bool, EventError> {
+pub(crate) fn read_bool(from: &mut Reader<'_>) -> Result<bool, EventError> {
     match from.u8()? {
         0 => Ok(false),
         1 => Ok(true),
@@ -539,7 +572,7 @@ fn read_number(from: &mut Reader<'_>) -> Result<AccountNumber, EventError> {
     AccountNumber::from_stored(from.array()?).ok_or(EventError::Field("account number"))
 }
 
-fn read_currency(from: &mut Reader<'_>) -> Result<Currency, EventError> {
+pub(crate) fn read_currency(from: &mut Reader<'_>) -> Result<Currency, EventError> {
     Some(Currency(from.u16()?))
         .filter(|currency| currency.0 <= 999)
         .ok_or(EventError::Field("currency"))

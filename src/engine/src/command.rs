@@ -4,6 +4,7 @@
 use crate::code::ResponseCode;
 use crate::date::{Date, MonthDay};
 use crate::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash, TimeUs};
+use crate::night::EntrySums;
 
 /// A command with the time at which the runner took it.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,46 @@ pub enum Request {
     PutCard(PutCard),
     /// Writes the state hash into the journal, for replay to prove itself against.
     Attest,
+    /// The bank's cutover. Repeated, it gets its first result.
+    Cutover {
+        /// The date that it closes.
+        date: Date,
+    },
+    /// The end of the closing date's grace. Repeated, it gets its first result.
+    Freeze {
+        /// The date that it closes.
+        date: Date,
+    },
+    /// The end of the batch: the date is final. Repeated, it gets its first result.
+    Seal {
+        /// The date that it closes.
+        date: Date,
+        /// What the batch says that it has posted.
+        entries: EntrySums,
+    },
+    /// A network's message of the next date came before the bank's cutover.
+    OpenEarly {
+        /// The date that closes next; the day after it opens.
+        date: Date,
+        /// From when on it may: the bank's cutover less the configured bound.
+        not_before_us: TimeUs,
+    },
+    /// A network's cutover. Opens the next date when it is that, and early enough.
+    NetworkCutover {
+        /// Which network.
+        network: NetworkId,
+        /// Its new settlement date.
+        date: Date,
+        /// From when on it may open the bank's next date.
+        not_before_us: TimeUs,
+    },
+    /// Opens the contra account of batch entries in a currency: once, then a no-op.
+    OpenBatch {
+        /// Of which currency.
+        currency: Currency,
+    },
+    /// One entry of the batch: interest, a fee.
+    PostEntry(PostEntry),
 }
 
 /// Hashes that recognise a message and its relatives; all keyed, made by the
@@ -200,6 +241,38 @@ pub enum CardStatus {
     Stolen = 2,
     /// Declined 57.
     Blocked = 3,
+}
+
+/// One entry of the batch, against the bank's batch account of its currency.
+/// Idempotent by date and id: the same again gets its first result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostEntry {
+    /// Hash of the entry's id; all 128 bits should be well mixed.
+    pub id: u128,
+    /// A customer's account.
+    pub account: AccountNumber,
+    /// Minor units, signed: positive is what the account gains.
+    pub amount_minor: i64,
+    /// Must be the account's.
+    pub currency: Currency,
+    /// The frozen date.
+    pub date: Date,
+}
+
+impl PostEntry {
+    /// What it is recognised by, together with its date.
+    pub(crate) const fn identity(&self) -> Identity {
+        let locator = self.id as u32;
+        Identity {
+            key: (self.id >> 64) as u64,
+            // 0 stands for none.
+            locator: if locator == 0 { 1 } else { locator },
+            transmitted: 0,
+            rrn: (self.id >> 32) as u16,
+            acquirer: (self.id >> 48) as u8,
+            forwarder: 0,
+        }
+    }
 }
 
 /// An account to open, or to change when there is one of this number already:

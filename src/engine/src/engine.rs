@@ -15,7 +15,8 @@ use crate::invariants::Breach;
 use crate::limits::Capacity;
 use crate::memory::Memory;
 use crate::mix;
-use crate::outcome::{Outcome, PutOutcome, PutRefusal};
+use crate::night::{DayEnd, EntrySums, NetworkClock, Night};
+use crate::outcome::{NightRefusal, Outcome, PutOutcome, PutRefusal};
 use crate::record::Record;
 use crate::table::Chunked;
 use crate::totals::{CurrencySum, NetworkTotals, Totals, TrialBalance};
@@ -89,6 +90,7 @@ pub struct Engine {
     pub(crate) options: Options,
     pub(crate) genesis: Option<Genesis>,
     pub(crate) dates: DateState,
+    pub(crate) night: Night,
     /// The default date and its year and month (YYMM), which follow from `dates`.
     pub(crate) today: (Date, u16),
     pub(crate) last_seq: Seq,
@@ -122,6 +124,7 @@ impl Engine {
             options,
             genesis: None,
             dates: DateState::Open { date: Date(0) },
+            night: Night::new(),
             today: (Date(0), 0),
             last_seq: 0,
             last_time_us: 0,
@@ -197,9 +200,18 @@ impl Engine {
             Request::Transaction(_) | Request::Reversal(_) => {
                 self.refusal(ResponseCode::Malfunction)
             }
-            Request::PutAccount(_) | Request::PutCard(_) | Request::OpenInternal { .. } => {
+            Request::PutAccount(_)
+            | Request::PutCard(_)
+            | Request::OpenInternal { .. }
+            | Request::OpenBatch { .. } => {
                 Answer::Put(PutOutcome::Refused(PutRefusal::AmountOutOfBounds))
             }
+            Request::Cutover { .. }
+            | Request::Freeze { .. }
+            | Request::Seal { .. }
+            | Request::OpenEarly { .. }
+            | Request::NetworkCutover { .. }
+            | Request::PostEntry(_) => self.night_refused(NightRefusal::Malfunction),
             Request::Genesis(_) | Request::Attest => Answer::Done,
         }
     }
@@ -257,8 +269,12 @@ impl Engine {
         hash = mix::mix2(hash, self.last_time_us);
         hash = mix::mix2(
             hash,
-            u64::from(self.dates.closing().0) << 16 | u64::from(self.dates.opening().0),
+            // Zero while one date is open.
+            self.dates.phase().map_or(0, |phase| phase as u64) << 32
+                | u64::from(self.dates.closing().0) << 16
+                | u64::from(self.dates.opening().0),
         );
+        hash = self.night.hash(hash);
         for totals in &self.totals.dates {
             hash = mix::mix6([
                 hash,
@@ -327,6 +343,30 @@ impl Engine {
     #[must_use]
     pub fn business(&self) -> BusinessDates {
         self.dates.into()
+    }
+
+    /// How far the ends of the closing date and of the last sealed ones have got, oldest first.
+    #[must_use]
+    pub fn day_ends(&self) -> &[DayEnd] {
+        &self.night.days
+    }
+
+    /// What the batch has posted to a date.
+    #[must_use]
+    pub fn entries(&self, date: Date) -> EntrySums {
+        self.night.entries(date)
+    }
+
+    /// Networks that have told their settlement date, in order.
+    #[must_use]
+    pub fn network_clocks(&self) -> &[NetworkClock] {
+        &self.night.clocks
+    }
+
+    /// Postings that took a later business date than their settlement date, since genesis.
+    #[must_use]
+    pub const fn rolled_forward(&self) -> u64 {
+        self.night.rolled_forward
     }
 
     /// Slots that requests may still take among the remembered transactions; at

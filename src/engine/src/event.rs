@@ -11,7 +11,8 @@ use crate::ids::{
     AccountIx, AccountNumber, CardIx, Currency, Expiry, NetworkId, PanHash, Seq, TimeUs,
 };
 use crate::legs::Legs;
-use crate::outcome::{Balances, Outcome, PutOutcome};
+use crate::night::EntrySums;
+use crate::outcome::{Balances, NightOutcome, Outcome, PutOutcome};
 use crate::record::RecordRef;
 
 /// One entry of the journal.
@@ -47,6 +48,58 @@ pub enum Body {
         /// [`crate::Engine::state_hash`] of the live engine.
         state_hash: u64,
     },
+    /// A network was ahead: the day after this date is open beside it.
+    OpenedEarly {
+        /// The date that closes next.
+        date: Date,
+    },
+    /// The bank has cut over.
+    Cutover {
+        /// The date that closes.
+        date: Date,
+    },
+    /// The date takes batch entries only from here on.
+    Freeze {
+        /// The date that closes.
+        date: Date,
+    },
+    /// The date is final.
+    Seal(SealEvent),
+    /// A network has cut over.
+    NetworkCutover(NetworkCutoverEvent),
+    /// The batch has posted an entry.
+    Entry(EntryEvent),
+}
+
+/// A date became final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealEvent {
+    /// It.
+    pub date: Date,
+    /// What the batch posted to it.
+    pub entries: EntrySums,
+}
+
+/// A network has a new settlement date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkCutoverEvent {
+    /// The network.
+    pub network: NetworkId,
+    /// Its settlement date from here on.
+    pub date: Date,
+    /// Whether this opened the bank's next date.
+    pub opens: bool,
+}
+
+/// An entry of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryEvent {
+    /// Its id, as it is remembered.
+    pub identity: Identity,
+    /// The frozen date.
+    pub business_date: Date,
+    /// Customer's account and batch account.
+    pub legs: Legs,
 }
 
 /// One internal account that was opened.
@@ -222,6 +275,8 @@ pub enum Answer {
     Message(Outcome),
     /// To an administrative command.
     Put(PutOutcome),
+    /// To a command of the night.
+    Night(NightOutcome),
     /// Nothing to say.
     Done,
 }
@@ -258,6 +313,15 @@ impl Event {
                 })
             }
             Body::InternalOpened(_) => Answer::Put(PutOutcome::Opened),
+            Body::OpenedEarly { .. }
+            | Body::Cutover { .. }
+            | Body::Freeze { .. }
+            | Body::Seal(_)
+            | Body::NetworkCutover(_)
+            | Body::Entry(_) => Answer::Night(NightOutcome::Done {
+                seq: self.seq,
+                is_repeat: false,
+            }),
             Body::Genesis(_) | Body::Attest { .. } => Answer::Done,
         }
     }
@@ -269,9 +333,8 @@ impl Event {
             Body::Transaction(t) => &t.legs,
             Body::Reversal(r) => &r.legs,
             Body::AccountPut(a) => &a.legs,
-            Body::Genesis(_) | Body::InternalOpened(_) | Body::CardPut(_) | Body::Attest { .. } => {
-                &Legs::EMPTY
-            }
+            Body::Entry(e) => &e.legs,
+            _ => &Legs::EMPTY,
         }
     }
 
@@ -282,9 +345,8 @@ impl Event {
             Body::Transaction(t) => Some(t.business_date),
             Body::Reversal(r) => Some(r.business_date),
             Body::AccountPut(a) => Some(a.business_date),
-            Body::Genesis(_) | Body::InternalOpened(_) | Body::CardPut(_) | Body::Attest { .. } => {
-                None
-            }
+            Body::Entry(e) => Some(e.business_date),
+            _ => None,
         }
     }
 
@@ -313,7 +375,7 @@ impl Event {
                     f(Row::Card(card));
                 }
             }
-            Body::Genesis(_) | Body::Attest { .. } => {}
+            _ => {}
         }
     }
 }

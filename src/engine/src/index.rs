@@ -1,7 +1,9 @@
 //! A look-up table from a hash to positions in a table: buckets of one cache
 //! line, laid out and touched for a named capacity at the start, so that it
 //! neither grows nor pauses. Ten entries of six bytes per bucket, at most eight
-//! of them used on average: 8 bytes per entry when full.
+//! of them used on average: 8 bytes per entry when full. Entries can be taken
+//! out again: each bucket counts those that passed it because it was full, so
+//! that a search ends as soon as nobody did.
 
 use crate::mix::mix1;
 
@@ -14,6 +16,8 @@ const AVERAGE_PER_BUCKET: u32 = 8;
 struct Bucket {
     /// Positions; filled from the front.
     positions: [u32; SLOTS],
+    /// Entries that are in a later bucket since this one was full.
+    passed: u32,
     /// Sixteen bits of each hash: few strangers are looked at.
     tags: [u16; SLOTS],
 }
@@ -29,6 +33,28 @@ impl Bucket {
             bits |= u32::from(*other == tag) << slot;
         }
         bits
+    }
+
+    fn slot_of(&self, tag: u16, position: u32) -> Option<usize> {
+        self.positions
+            .iter()
+            .zip(self.tags)
+            .position(|(there, its)| *there == position && its == tag)
+    }
+
+    /// Takes an entry out; those behind it move up, in their order.
+    fn take(&mut self, tag: u16, position: u32) {
+        let Some(slot) = self.slot_of(tag, position) else {
+            return;
+        };
+        if let Some(rest) = self.positions.get_mut(slot..) {
+            rest.rotate_left(1);
+        }
+        if let Some(rest) = self.tags.get_mut(slot..) {
+            rest.rotate_left(1);
+        }
+        self.positions[SLOTS - 1] = EMPTY;
+        self.tags[SLOTS - 1] = 0;
     }
 }
 
@@ -46,6 +72,7 @@ impl Index {
             buckets: vec![
                 Bucket {
                     positions: [EMPTY; SLOTS],
+                    passed: 0,
                     tags: [0; SLOTS],
                 };
                 buckets as usize
@@ -105,12 +132,50 @@ impl Index {
                 *to_tag = tag;
                 return true;
             }
+            bucket.passed = bucket.passed.saturating_add(1);
             at += 1;
             if at == self.buckets.len() {
                 at = 0;
             }
         }
         false
+    }
+
+    /// Takes out a position that was put in with this hash. `false` when it is not there.
+    pub fn remove(&mut self, hash: u64, position: u32) -> bool {
+        let (home, tag) = self.place(hash);
+        let Some(steps) = self.steps_to(home, tag, position) else {
+            return false;
+        };
+        let mut at = home;
+        for _ in 0..steps {
+            if let Some(bucket) = self.buckets.get_mut(at) {
+                bucket.passed = bucket.passed.saturating_sub(1);
+            }
+            at = if at + 1 == self.buckets.len() {
+                0
+            } else {
+                at + 1
+            };
+        }
+        if let Some(bucket) = self.buckets.get_mut(at) {
+            bucket.take(tag, position);
+        }
+        true
+    }
+
+    /// How many buckets behind its home an entry lies.
+    fn steps_to(&self, home: usize, tag: u16, position: u32) -> Option<usize> {
+        let around = self.buckets.iter().skip(home).chain(self.buckets.iter());
+        for (steps, bucket) in around.take(self.buckets.len()).enumerate() {
+            if bucket.slot_of(tag, position).is_some() {
+                return Some(steps);
+            }
+            if bucket.passed == 0 {
+                return None;
+            }
+        }
+        None
     }
 }
 
@@ -141,7 +206,7 @@ impl Iterator for Candidates<'_> {
                 }
                 continue;
             }
-            if bucket.positions[SLOTS - 1] == EMPTY || self.visited >= self.index.buckets.len() {
+            if bucket.passed == 0 || self.visited >= self.index.buckets.len() {
                 return None;
             }
             self.visited += 1;
@@ -178,6 +243,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_out_leaves_nothing_behind_and_hides_nobody() {
+        let mut index = Index::with_capacity(1000);
+        // Forty rounds of other entries, each as many as fit: as nights go by.
+        for round in 0..40u32 {
+            let entries = move || (0..1000u32).map(move |n| round * 1000 + n);
+            for n in entries() {
+                assert!(index.insert(u64::from(n / 3), n));
+                // The round before goes while this one comes.
+                if let Some(old) = n.checked_sub(1000) {
+                    assert!(index.remove(u64::from(old / 3), old));
+                    assert!(!index.remove(u64::from(old / 3), old));
+                }
+                if n.is_multiple_of(97) {
+                    assert!(index.candidates(u64::from(n / 3)).any(|found| found == n));
+                }
+            }
+            for n in entries() {
+                assert!(index.candidates(u64::from(n / 3)).any(|found| found == n));
+            }
+        }
+        for n in 39_000..40_000u32 {
+            assert!(index.remove(u64::from(n / 3), n));
+        }
+        for bucket in &index.buckets {
+            assert_eq!(bucket.passed, 0);
+            assert_eq!(bucket.positions, [EMPTY; SLOTS]);
+        }
+    }
+
+    #[test]
     fn a_full_table_says_so_and_ends_its_search() {
         let mut index = Index::with_capacity(1);
         let room = index.buckets.len() * SLOTS;
@@ -185,6 +280,10 @@ mod tests {
             assert!(index.insert(n as u64, n as u32));
         }
         assert!(!index.insert(0, 0));
+        let mut index = Index::with_capacity(1);
+        for n in 0..room {
+            assert!(index.insert(n as u64, n as u32));
+        }
         assert_eq!(
             index
                 .candidates(77_777_777)

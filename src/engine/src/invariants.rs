@@ -37,6 +37,12 @@ pub enum Breach {
     /// 4: two open dates that are not neighbours.
     #[error("the open dates are not neighbours")]
     Dates,
+    /// 3, 4: a step of the day's end out of its order, or for another date.
+    #[error("a step of the day's end that is not the next, for {0}")]
+    Step(Date),
+    /// The batch's entries differ from what a seal names, or leave their range.
+    #[error("the batch's entries differ, or leave their range")]
+    Entries,
     /// 7: an approved request below the allowed overdraft.
     #[error("an approved request would take an account below its allowed overdraft")]
     Overdraft,
@@ -143,6 +149,18 @@ pub fn balanced(
 #[inline]
 pub fn date_is_open(dates: DateState, date: Date) -> Result<(), Breach> {
     if dates.is_open(date) {
+        Ok(())
+    } else {
+        Err(Breach::ClosedDate(date))
+    }
+}
+
+/// 3: a frozen date takes batch entries, and they go nowhere else.
+///
+/// # Errors
+/// [`Breach::ClosedDate`].
+pub fn date_takes_entries(dates: DateState, date: Date) -> Result<(), Breach> {
+    if dates.takes_entries(date) {
         Ok(())
     } else {
         Err(Breach::ClosedDate(date))

@@ -6,6 +6,7 @@
 
 mod account;
 mod apply;
+mod apply_night;
 mod audit;
 mod business;
 mod bytes;
@@ -27,6 +28,8 @@ pub mod limits;
 mod loader;
 mod memory;
 mod mix;
+mod night;
+mod night_codec;
 #[cfg(test)]
 mod night_tests;
 pub mod outcome;
@@ -38,18 +41,19 @@ mod totals;
 
 pub use account::{AccountRow, AccountView, Role, RowError, RowView, is_internal_number};
 pub use audit::audit;
-pub use business::{BusinessDates, DateState, Phase};
+pub use business::{BusinessDates, DateState, Phase, Step};
 pub use card::{CardRow, CardView};
 pub use codec::EventError;
 pub use engine::{Counts, Decision, Engine, Options};
 pub use event::{
-    AccountPut, Answer, Body, CardPut, Event, Finding, InternalAccount, InternalOpened,
-    ReversalEvent, Row, Tombstone, TransactionEvent,
+    AccountPut, Answer, Body, CardPut, EntryEvent, Event, Finding, InternalAccount, InternalOpened,
+    NetworkCutoverEvent, ReversalEvent, Row, SealEvent, Tombstone, TransactionEvent,
 };
 pub use exception::{Exception, ExceptionKind};
 pub use invariants::Breach;
 pub use legs::{Leg, Legs};
 pub use limits::Capacity;
 pub use loader::{LoadError, Loader};
+pub use night::{DayEnd, EntrySum, EntrySums, NetworkClock};
 pub use record::{Record, RecordRef};
 pub use totals::{CurrencySum, DateTotals, NetworkTotals, Tally, TrialBalance};

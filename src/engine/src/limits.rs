@@ -13,6 +13,14 @@ pub const MAX_SETTLEMENT_ACCOUNTS: usize = 256;
 pub const MAX_LEGS: usize = 6;
 /// Records of one card that are looked at when a reversal has lost its STAN.
 pub const CHAIN_WALK_MAX: usize = 64;
+/// Currencies in which the batch may post entries to one date.
+pub const MAX_ENTRY_CURRENCIES: usize = 8;
+/// Ends of days that are remembered, so that a repeated command gets its first result.
+pub const DAYS_KEPT: usize = 16;
+/// A generation is dropped at this many seals after its own.
+pub const SEALS_UNTIL_FORGOTTEN: u16 = 4;
+/// Days that totals are kept beyond a seal: networks reconcile late.
+pub const TOTALS_KEPT_DAYS: u16 = 8;
 /// Exceptions kept in memory for display; all of them are in the journal.
 pub const EXCEPTIONS_KEPT: usize = 1024;
 /// A DE 15 further from the business date than this is as good as impossible.
@@ -34,6 +42,11 @@ const _: () = assert!(
     "an amount has 40 bits in a record"
 );
 const _: () = assert!(KEPT_GENERATIONS <= MAX_GENERATIONS);
+const _: () = assert!(
+    KEPT_GENERATIONS == SEALS_UNTIL_FORGOTTEN as usize + 2,
+    "two open dates and the sealed ones"
+);
+const _: () = assert!(TOTALS_KEPT_DAYS > SEALS_UNTIL_FORGOTTEN);
 const _: () = assert!(MAX_GENERATIONS == 1 << (32 - RECORD_INDEX_BITS));
 const _: () = assert!(SETTLEMENT_REACH_DAYS < 64, "seven signed bits in a record");
 const _: () = assert!(MAX_LEGS == 6, "two continuation slots of three legs each");

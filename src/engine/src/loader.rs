@@ -181,6 +181,7 @@ impl Loader {
         take_rows(&mut engine, &residue)?;
         engine.exceptions = residue.exceptions;
         engine.totals = residue.totals;
+        engine.night = residue.night;
         Ok(engine)
     }
 }

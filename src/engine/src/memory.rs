@@ -9,6 +9,10 @@ use crate::limits::{Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generation_tag
 use crate::record::{Record, RecordRef, flags};
 use crate::table::Chunked;
 
+/// Places given back per record that comes: what is forgotten is gone long before
+/// as many have come.
+const SWEPT_PER_RECORD: u32 = 2;
+
 /// The remembered transactions of one business date.
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -23,6 +27,10 @@ pub(crate) struct Generation {
 pub(crate) struct Memory {
     /// By date, ascending.
     pub generations: Vec<Generation>,
+    /// Generations that are forgotten: nothing finds them any more, and their
+    /// places in the look-up table are given back a few per event, since a seal
+    /// must not pause.
+    leaving: Vec<Generation>,
     index: Option<Index>,
     capacity: Capacity,
     /// Slots in use, over all generations.
@@ -33,6 +41,7 @@ impl Memory {
     pub fn new(capacity: Capacity, indexed: bool) -> Self {
         Self {
             generations: Vec::with_capacity(MAX_GENERATIONS),
+            leaving: Vec::with_capacity(MAX_GENERATIONS),
             index: indexed.then(|| {
                 Index::with_capacity(capacity.remembered.saturating_add(capacity.reserve()))
             }),
@@ -132,6 +141,9 @@ impl Memory {
             Some(at) => at,
             None => self.open(date, seq),
         };
+        if !self.leaving.is_empty() {
+            self.sweep(SWEPT_PER_RECORD);
+        }
         let Some(generation) = self.generations.get_mut(at) else {
             return RecordRef::NONE;
         };
@@ -148,8 +160,51 @@ impl Memory {
         reference
     }
 
+    /// Forgets every generation up to and with `last`: at once for whoever looks.
+    pub fn forget(&mut self, last: Date) {
+        let gone = self
+            .generations
+            .partition_point(|generation| generation.date <= last);
+        for generation in self.generations.drain(..gone) {
+            self.used = self.used.saturating_sub(generation.records.len());
+            if self.index.is_some() {
+                self.leaving.push(generation);
+            }
+        }
+    }
+
+    /// Gives back up to `slots` places of what is forgotten.
+    fn sweep(&mut self, slots: u32) {
+        for _ in 0..slots {
+            let Some(generation) = self.leaving.last_mut() else {
+                return;
+            };
+            let Some(position) = generation.records.len().checked_sub(1) else {
+                self.leaving.pop();
+                continue;
+            };
+            if let (Some(index), Some(record)) = (&mut self.index, generation.records.get(position))
+                && !record.is_continuation()
+                && record.locator() != 0
+            {
+                let reference = RecordRef::new(generation.date, position);
+                index.remove(u64::from(record.locator()), reference.0);
+            }
+            generation.records.truncate(position);
+        }
+    }
+
     /// Opens the generation of a date.
     pub fn open(&mut self, date: Date, base_seq: Seq) -> usize {
+        // Days with hardly an event may not have given back everything; references
+        // of this date's number must not be mistaken for those.
+        while self
+            .leaving
+            .iter()
+            .any(|gone| generation_tag(gone.date) == generation_tag(date))
+        {
+            self.sweep(u32::MAX);
+        }
         let at = self
             .generations
             .partition_point(|generation| generation.date < date);
@@ -257,9 +312,18 @@ impl Memory {
     pub fn link(&self, reference: RecordRef) -> RecordRef {
         match self.get(reference) {
             Some((generation, record)) if record.has(flags::WIDE) => {
-                continuations(generation, reference)
+                let link = continuations(generation, reference)
                     .next()
-                    .map_or(RecordRef::NONE, Record::continued_link)
+                    .map_or(RecordRef::NONE, Record::continued_link);
+                // One into a generation that was dropped may name a newer one.
+                match self.get(link) {
+                    Some((older_generation, older))
+                        if seq_of(older_generation, older) < seq_of(generation, record) =>
+                    {
+                        link
+                    }
+                    _ => RecordRef::NONE,
+                }
             }
             _ => RecordRef::NONE,
         }
@@ -295,7 +359,7 @@ impl Memory {
 }
 
 /// Sequence of a record.
-fn seq_of(generation: &Generation, record: &Record) -> Seq {
+pub(crate) fn seq_of(generation: &Generation, record: &Record) -> Seq {
     generation.base_seq + u64::from(record.seq_delta())
 }
 

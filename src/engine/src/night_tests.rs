@@ -1,5 +1,4 @@
-//! Two open dates, as state, views and postings know them already; the commands
-//! that open and seal dates come with the night.
+//! Two open dates, seen from inside: what a row holds, and that a seal changes none.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 

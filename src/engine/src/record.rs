@@ -86,7 +86,9 @@ pub(crate) mod flags {
     /// An approved inquiry: `debit` and `credit` are the ledger balance,
     /// `amount` is what available differs from it.
     pub const BALANCES: u8 = 16;
-    pub const ALL: u8 = 31;
+    /// An entry of the batch, by its id: no message is one.
+    pub const ENTRY: u8 = 32;
+    pub const ALL: u8 = 63;
 }
 
 /// One slot of the remembered transactions: a record, or a continuation of the one before.
@@ -239,7 +241,16 @@ impl Record {
             && self.transmitted() == identity.transmitted
             && self.rrn() == identity.rrn
             && self.acquirer() == identity.acquirer
-            && self.flags() & flags::TOMBSTONE == 0
+            && self.flags() & (flags::TOMBSTONE | flags::ENTRY) == 0
+    }
+
+    /// Whether it is the batch entry with this identity.
+    pub(crate) fn is_entry(&self, identity: &Identity) -> bool {
+        self.has(flags::ENTRY)
+            && (self.key_and_terms() ^ identity.key) >> 16 == 0
+            && self.words[2] == identity.locator
+            && self.rrn() == identity.rrn
+            && self.acquirer() == identity.acquirer
     }
 
     pub(crate) const fn terms(&self) -> u16 {

@@ -8,10 +8,16 @@ use crate::date::Date;
 use crate::engine::Engine;
 use crate::exception::{Exception, ExceptionKind, Exceptions};
 use crate::ids::{AccountIx, Currency, NetworkId, Seq, TimeUs};
-use crate::limits::{EXCEPTIONS_KEPT, MAX_CURRENCIES, MAX_GENERATIONS, MAX_SETTLEMENT_ACCOUNTS};
+use crate::limits::{
+    DAYS_KEPT, EXCEPTIONS_KEPT, MAX_CURRENCIES, MAX_GENERATIONS, MAX_SETTLEMENT_ACCOUNTS,
+};
+use crate::night::{DayEnd, NetworkClock, Night};
+use crate::night_codec::{put_sums, read_sums};
 use crate::totals::{DateTotals, NetworkTotals, Tally, Totals};
 
-const VERSION: u8 = 1;
+/// Version 2 adds the nights at the end.
+const VERSION: u8 = 2;
+const WITHOUT_NIGHTS: u8 = 1;
 
 /// The residue, read back.
 pub(crate) struct Residue {
@@ -29,6 +35,7 @@ pub(crate) struct Residue {
     pub generations: Vec<(Date, Seq, u32)>,
     pub exceptions: Exceptions,
     pub totals: Totals,
+    pub night: Night,
 }
 
 impl Engine {
@@ -75,6 +82,7 @@ impl Engine {
         }
         write_exceptions(&mut out, &self.exceptions);
         write_totals(&mut out, &self.totals);
+        write_night(&mut out, &self.night);
         out
     }
 }
@@ -127,6 +135,62 @@ fn write_totals(out: &mut Vec<u8>, totals: &Totals) {
     }
 }
 
+fn write_night(out: &mut Vec<u8>, night: &Night) {
+    count(out, night.days.len());
+    for day in &night.days {
+        out.extend(day.date.0.to_le_bytes());
+        for word in [day.cutover, day.cutover_us, day.freeze, day.seal] {
+            out.extend(word.to_le_bytes());
+        }
+        put_sums(out, &day.entries);
+    }
+    count(out, night.clocks.len());
+    for clock in &night.clocks {
+        out.extend(clock.network.0.to_le_bytes());
+        out.extend(clock.date.0.to_le_bytes());
+        out.extend(clock.seq.to_le_bytes());
+    }
+    count(out, night.batch.len());
+    for (currency, ix) in &night.batch {
+        out.extend(currency.0.to_le_bytes());
+        out.extend(ix.0.to_le_bytes());
+    }
+    out.extend(night.rolled_forward.to_le_bytes());
+}
+
+fn read_night(from: &mut Reader<'_>) -> Result<Night, Short> {
+    let mut night = Night::new();
+    for _ in 0..bounded(from, DAYS_KEPT)? {
+        let date = Date(from.u16()?);
+        let [cutover, cutover_us] = [from.u64()?, from.u64()?];
+        let [freeze, seal] = [from.u64()?, from.u64()?];
+        night.days.push(DayEnd {
+            date,
+            cutover,
+            cutover_us,
+            freeze,
+            seal,
+            entries: read_sums(from).map_err(|_| Short)?,
+        });
+    }
+    for _ in 0..bounded(from, MAX_SETTLEMENT_ACCOUNTS)? {
+        night.clocks.push(NetworkClock {
+            network: NetworkId(from.u16()?),
+            date: Date(from.u16()?),
+            seq: from.u64()?,
+        });
+    }
+    for _ in 0..bounded(from, MAX_CURRENCIES)? {
+        night
+            .batch
+            .push((Currency(from.u16()?), AccountIx(from.u32()?)));
+    }
+    night.rolled_forward = from.u64()?;
+    let ascending = night.days.is_sorted_by(|a, b| a.date < b.date)
+        && night.clocks.is_sorted_by(|a, b| a.network < b.network);
+    if ascending { Ok(night) } else { Err(Short) }
+}
+
 /// Reads a residue; `None` when it is not one.
 pub(crate) fn read(bytes: &[u8]) -> Option<Residue> {
     read_checked(bytes).ok()?
@@ -144,7 +208,7 @@ fn bounded(from: &mut Reader<'_>, most: usize) -> Result<u32, Short> {
 fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
     let mut from = Reader::new(bytes);
     let [version, has_genesis] = from.array()?;
-    if version != VERSION {
+    if ![VERSION, WITHOUT_NIGHTS].contains(&version) {
         return Ok(None);
     }
     let genesis = Genesis {
@@ -189,6 +253,11 @@ fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
         return Ok(None);
     };
     let totals = read_totals(&mut from)?;
+    let night = if version == WITHOUT_NIGHTS {
+        Night::new()
+    } else {
+        read_night(&mut from)?
+    };
     from.end()?;
     Ok(Some(Residue {
         genesis: (has_genesis != 0).then_some(genesis),
@@ -203,6 +272,7 @@ fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
         generations,
         exceptions,
         totals,
+        night,
     }))
 }
 

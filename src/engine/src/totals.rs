@@ -129,6 +129,12 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// Drops the totals of dates up to and with `last`.
+    pub fn forget(&mut self, last: Date) {
+        self.dates.retain(|totals| totals.business_date > last);
+        self.networks.retain(|totals| totals.settlement_date > last);
+    }
+
     /// The totals of a date and currency.
     #[inline]
     pub fn date_mut(&mut self, date: Date, currency: Currency) -> Option<&mut DateTotals> {

@@ -11,6 +11,7 @@
 mod common;
 use common::*;
 use gapless_engine::command::*;
+use gapless_engine::date::Date;
 use gapless_engine::ids::*;
 use gapless_engine::*;
 use proptest::prelude::*;
@@ -44,11 +45,73 @@ fn request() -> impl Strategy<Value = Request> {
             })
         }),
         1 => Just(Request::Attest),
+        4 => night(),
         1 => (0..3u16, 0..4usize).prop_map(|(network, currency)| Request::OpenInternal {
             network: NetworkId(network),
             currency: CURRENCIES[currency],
         }),
     ]
+}
+
+/// Stands for the date that closes next, whichever that is by then.
+const CLOSING: Date = Date(0);
+
+/// Steps of the night: mostly the right date, in whatever order.
+fn night() -> impl Strategy<Value = Request> {
+    let date = || prop_oneof![6 => Just(CLOSING), 1 => (0..4u16).prop_map(|n| Date(today().0 + n))];
+    prop_oneof![
+        2 => date().prop_map(|date| Request::Cutover { date }),
+        3 => date().prop_map(|date| Request::Freeze { date }),
+        3 => (date(), 0..4u32).prop_map(|(date, count)| Request::Seal {
+            date,
+            entries: EntrySums::EMPTY.with(KRW, count, 0).unwrap(),
+        }),
+        1 => (date(), any::<bool>()).prop_map(|(date, early)| Request::OpenEarly {
+            date,
+            not_before_us: if early { u64::MAX } else { 0 },
+        }),
+        1 => (0..3u16, 0..5u16, any::<bool>()).prop_map(|(network, n, early)| Request::NetworkCutover {
+            network: NetworkId(network),
+            date: Date(today().0 + n),
+            not_before_us: if early { u64::MAX } else { 0 },
+        }),
+        3 => (0..2usize).prop_map(|currency| Request::OpenBatch { currency: CURRENCIES[currency] }),
+        6 => (date(), 0..6u32, 0..5usize, 0..8usize, -3..4i64).prop_map(
+            |(date, id, name, odd, amount_minor)| {
+                // Mostly the account's own currency.
+                let own = if NAMES[name] == "U" { USD } else { KRW };
+                Request::PostEntry(PostEntry {
+                    id: entry_id(&id.to_string()),
+                    account: number(NAMES[name]),
+                    amount_minor,
+                    currency: CURRENCIES.get(odd).copied().unwrap_or(own),
+                    date,
+                })
+            }
+        ),
+    ]
+}
+
+/// Puts the closing date in where it is meant, and into most seals what was posted.
+fn aimed(bank: &Bank, mut request: Request) -> Request {
+    let closing = bank.engine.business().closing;
+    let date = match &mut request {
+        Request::Cutover { date }
+        | Request::Freeze { date }
+        | Request::OpenEarly { date, .. }
+        | Request::Seal { date, .. }
+        | Request::PostEntry(PostEntry { date, .. }) => date,
+        _ => return request,
+    };
+    if *date == CLOSING {
+        *date = closing;
+    }
+    if let Request::Seal { entries, .. } = &mut request
+        && entries.of(KRW).count < 3
+    {
+        *entries = bank.engine.entries(closing);
+    }
+    request
 }
 
 fn identity(class: u64) -> impl Strategy<Value = (Identity, u64, usize)> {
@@ -231,8 +294,73 @@ fn reload(mark: &Engine, ahead: &Engine, every: u32, options: Options) -> Engine
             loader.record(date, &slot).unwrap();
         }
     }
+    // What has been forgotten since is taken off only with a later mark.
+    for (date, len) in counted {
+        if ahead.generations().all(|(there, _)| there != date) {
+            for slot in mark.record_bytes(date, 0..len) {
+                loader.record(date, &slot).unwrap();
+            }
+        }
+    }
     loader.residue(&mark.residue()).unwrap();
     loader.finish().unwrap()
+}
+
+/// Books that keep each account's postings by date, as slowly and plainly as can
+/// be: 3, 5 and 6 are held against them.
+#[derive(Default)]
+struct Books {
+    postings: std::collections::BTreeMap<(AccountIx, Date), i128>,
+    sealed: Option<Date>,
+    /// Closing balances at the last seal.
+    closed: std::collections::BTreeMap<AccountIx, i128>,
+}
+
+impl Books {
+    fn until(&self, account: AccountIx, last: Date) -> i128 {
+        self.postings
+            .range((account, Date(0))..=(account, last))
+            .map(|(_, sum)| sum)
+            .sum()
+    }
+
+    fn post(&mut self, event: &Event) -> Result<(), TestCaseError> {
+        if let Some(date) = event.business_date() {
+            prop_assert!(
+                self.sealed.is_none_or(|sealed| date > sealed),
+                "3: {event:?}"
+            );
+            for leg in event.legs().as_slice() {
+                *self.postings.entry((leg.account, date)).or_default() +=
+                    i128::from(leg.delta_minor);
+            }
+        }
+        if let Body::Seal(seal) = &event.body {
+            self.sealed = Some(seal.date);
+            let accounts: std::collections::BTreeSet<_> =
+                self.postings.keys().map(|(account, _)| *account).collect();
+            for account in accounts {
+                self.closed.insert(account, self.until(account, seal.date));
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&self, engine: &Engine) -> Result<(), TestCaseError> {
+        let dates = engine.business();
+        for ix in (0..engine.accounts_len()).map(AccountIx) {
+            let view = engine.account_row(ix).unwrap().view(dates.closing);
+            prop_assert_eq!(i128::from(view.balance), self.until(ix, dates.closing));
+            let both = self.until(ix, dates.opening);
+            prop_assert_eq!(i128::from(view.balance + view.next), both, "6");
+            // 5: what a date closed with never changes afterwards.
+            if let (Some(sealed), Some(closed)) = (self.sealed, self.closed.get(&ix)) {
+                prop_assert_eq!(self.until(ix, sealed), *closed, "5");
+                prop_assert_eq!(sealed.next(), dates.closing);
+            }
+        }
+        Ok(())
+    }
 }
 
 const FOLLOWER: Options = Options {
@@ -250,6 +378,7 @@ proptest! {
         let mut bank = Bank::open();
         for request in requests {
             let before = (bank.engine.state_hash(), bank.log.len());
+            let request = aimed(&bank, request);
             let repeat = bank.ask(request);
             if before.1 == bank.log.len() {
                 prop_assert_eq!(before.0, bank.engine.state_hash(), "no event, no effect: {:?}", repeat);
@@ -262,14 +391,50 @@ proptest! {
         prop_assert_eq!(bank.engine.counts().breaches, 0, "{:?}", bank.engine.last_breach());
         for options in [INDEXED, FOLLOWER] {
             let mut replay = Engine::new(options);
+            let mut books = Books::default();
             for event in events(&bank.log) {
                 prop_assert_eq!(replay.check(&event), Ok(()));
                 replay.apply(&event);
+                books.post(&event)?;
+                books.compare(&replay)?;
             }
             prop_assert_eq!(replay.divergence(), None);
             prop_assert_eq!(audit(&replay), Ok(()));
             prop_assert!(image(&replay) == image(&bank.engine));
         }
+    }
+
+    /// 11: the same traffic with a night and without one.
+    #[test]
+    fn a_night_changes_no_answer_and_no_amount(
+        requests in prop::collection::vec(
+            prop_oneof![
+                2 => transaction().prop_map(Request::Transaction),
+                1 => reversal().prop_map(Request::Reversal),
+            ],
+            1..100,
+        ),
+        steps in prop::collection::vec((0..100usize, night()), 0..25),
+    ) {
+        let (mut with, mut without) = (Bank::open(), Bank::open());
+        for (at, request) in requests.iter().enumerate() {
+            for (_, step) in steps.iter().filter(|(place, _)| *place == at) {
+                let step = aimed(&with, *step);
+                if !matches!(step, Request::PostEntry(_) | Request::OpenBatch { .. }) {
+                    with.ask(step);
+                }
+            }
+            let (Answer::Message(a), Answer::Message(b)) = (with.ask(*request), without.ask(*request)) else {
+                panic!();
+            };
+            prop_assert_eq!(a.code, b.code);
+            prop_assert_eq!(a.balances, b.balances);
+            prop_assert_eq!(a.is_repeat, b.is_repeat);
+            for name in ["A", "B", "U", "CLOSED"] {
+                prop_assert_eq!(with.ledger(name), without.ledger(name));
+            }
+        }
+        prop_assert_eq!(with.engine.counts().exceptions, without.engine.counts().exceptions);
     }
 
     #[test]
@@ -278,6 +443,7 @@ proptest! {
     ) {
         let mut bank = Bank::open();
         for request in requests {
+            let request = aimed(&bank, request);
             let Answer::Message(first) = bank.ask(request) else { continue };
             let state = bank.engine.state_hash();
             let Answer::Message(second) = bank.ask(request) else { panic!() };
@@ -300,7 +466,7 @@ proptest! {
     ) {
         let mut bank = Bank::open();
         for request in requests {
-            bank.ask(request);
+            bank.ask(aimed(&bank, request));
         }
         let events = events(&bank.log);
         let at = at.min(events.len());
@@ -335,7 +501,7 @@ proptest! {
     fn events_survive_their_encoding(requests in prop::collection::vec(request(), 1..60)) {
         let mut bank = Bank::open();
         for request in requests {
-            bank.ask(request);
+            bank.ask(aimed(&bank, request));
         }
         let mut again = vec![];
         for event in events(&bank.log) {
@@ -352,7 +518,7 @@ proptest! {
     #[test]
     fn decoding_never_panics(
         mut bytes in prop::collection::vec(any::<u8>(), 0..300),
-        kind in 0..9u8,
+        kind in 0..15u8,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
         let _ = Event::decode(&bytes);
@@ -402,10 +568,12 @@ fn the_streams_reach_every_finding_and_every_exception() {
     let mut exceptions = std::collections::BTreeSet::new();
     let mut codes = std::collections::BTreeSet::new();
     let (mut linked, mut wide, mut repeats) = (0, 0, 0);
-    for _ in 0..60 {
+    let (mut steps, mut seals, mut entries, mut rolled) = ([0; 4], 0, 0, 0);
+    for _ in 0..180 {
         let mut bank = Bank::open();
         for _ in 0..150 {
             let request = request().new_tree(&mut runner).unwrap().current();
+            let request = aimed(&bank, request);
             if let Answer::Message(outcome) = bank.ask(request) {
                 codes.insert(outcome.code.number());
                 repeats += u32::from(outcome.is_repeat);
@@ -422,10 +590,21 @@ fn the_streams_reach_every_finding_and_every_exception() {
                     linked += u32::from(t.linked.is_some());
                     wide += u32::from(t.legs.as_slice().len() > 2);
                 }
+                Body::OpenedEarly { .. } => steps[0] += 1,
+                Body::Cutover { .. } => steps[1] += 1,
+                Body::Freeze { .. } => steps[2] += 1,
+                Body::NetworkCutover(_) => steps[3] += 1,
+                Body::Seal(seal) => seals += 1 + u32::from(!seal.entries.as_slice().is_empty()),
+                Body::Entry(_) => entries += 1,
                 _ => {}
             }
         }
+        rolled += bank.engine.rolled_forward();
     }
+    assert!(
+        steps.iter().all(|count| *count > 10) && seals > 20 && entries > 20 && rolled > 5,
+        "{steps:?} {seals} {entries} {rolled}"
+    );
     assert_eq!(findings.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(
         exceptions.into_iter().collect::<Vec<_>>(),
@@ -437,5 +616,41 @@ fn the_streams_reach_every_finding_and_every_exception() {
     );
     for code in [0, 5, 12, 13, 14, 41, 51, 57, 76, 77, 78, 94] {
         assert!(codes.contains(&code), "{code} is not among {codes:?}");
+    }
+}
+
+/// Rows that were stored two dates ahead of the mark: the buffer of a date that
+/// opens only while the journal is replayed.
+#[test]
+fn rows_ahead_of_the_mark_by_a_seal() {
+    let mut bank = Bank::open();
+    bank.run("cutover D -> done\nfreeze D -> done");
+    let mark = events(&bank.log).len();
+    bank.run(
+        "
+        purchase cA 10 #1           -> 00 bdate=D+1
+        seal D                      -> done open D+1
+        early D+1                   -> done early D+1
+        purchase cA 20 #2 de15=0317 -> 00 bdate=D+2
+        purchase cB 5 #3            -> 00 bdate=D+1
+        ",
+    );
+    let events = events(&bank.log);
+    let stopped = |end: usize| {
+        let mut engine = Engine::new(FOLLOWER);
+        for event in &events[..end] {
+            engine.apply(event);
+        }
+        engine
+    };
+    // From the freeze on, and from nothing at all.
+    for (every, mark) in (1..4).flat_map(|every| [(every, mark), (every, 0)]) {
+        let mut loaded = reload(&stopped(mark), &stopped(events.len()), every, FOLLOWER);
+        for event in &events[mark..] {
+            assert_eq!(loaded.check(event), Ok(()));
+            loaded.apply(event);
+        }
+        assert_eq!(audit(&loaded), Ok(()));
+        assert!(image(&loaded) == image(&bank.engine));
     }
 }

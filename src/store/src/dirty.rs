@@ -78,6 +78,11 @@ impl Dirty {
         }
     }
 
+    /// Takes records off the list whose generation is gone: there is nothing to store.
+    pub(crate) fn forget_records(&mut self, kept: impl Fn(Date) -> bool) {
+        self.records.retain(|date, _| kept(*date));
+    }
+
     /// Takes a chunk off the list: it is being stored.
     pub(crate) fn remove(&mut self, key: Key) {
         match key {
@@ -166,6 +171,9 @@ mod tests {
         merged.card(5);
         merged.merge(&dirty);
         assert_eq!(walk(&merged), due);
+        merged.forget_records(|date| date != Date(8));
+        assert!(!walk(&merged).contains(&Key::Records(Date(8), 0)));
+        assert_eq!(walk(&merged).len(), due.len() - 2);
         for key in due {
             dirty.remove(key);
         }

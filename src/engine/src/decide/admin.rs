@@ -9,7 +9,7 @@ use crate::event::{AccountPut, Answer, Body, CardPut, InternalAccount, InternalO
 use crate::ids::{AccountIx, CardIx, Currency, NetworkId};
 use crate::legs::Legs;
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_CURRENCIES, MAX_SETTLEMENT_ACCOUNTS};
-use crate::outcome::{PutOutcome, PutRefusal};
+use crate::outcome::{NightRefusal, PutOutcome, PutRefusal};
 
 const fn refused(why: PutRefusal) -> Answer {
     Answer::Put(PutOutcome::Refused(why))
@@ -22,9 +22,16 @@ impl Engine {
             Request::Transaction(_) | Request::Reversal(_) => {
                 self.refusal(ResponseCode::IssuerUnavailable)
             }
-            Request::OpenInternal { .. } | Request::PutAccount(_) | Request::PutCard(_) => {
-                refused(PutRefusal::CapacityReached)
-            }
+            Request::OpenInternal { .. }
+            | Request::OpenBatch { .. }
+            | Request::PutAccount(_)
+            | Request::PutCard(_) => refused(PutRefusal::CapacityReached),
+            Request::Cutover { .. }
+            | Request::Freeze { .. }
+            | Request::Seal { .. }
+            | Request::OpenEarly { .. }
+            | Request::NetworkCutover { .. }
+            | Request::PostEntry(_) => self.night_refused(NightRefusal::NotReady),
             Request::Genesis(_) | Request::Attest => Answer::Done,
         }
     }

@@ -1,5 +1,6 @@
 //! Finding what was remembered: repeats, tombstones, originals (FIELD.md, "Matching").
 
+use crate::card::CardRow;
 use crate::code::ResponseCode;
 use crate::command::{Class, Identity, Original, Transaction};
 use crate::date::Date;
@@ -7,7 +8,7 @@ use crate::engine::Engine;
 use crate::event::Answer;
 use crate::ids::{AccountNumber, Currency};
 use crate::limits::{CHAIN_WALK_MAX, MAX_AMOUNT_MINOR};
-use crate::memory::Generation;
+use crate::memory::{Generation, seq_of};
 use crate::mix;
 use crate::outcome::{Balances, Outcome};
 use crate::record::{Record, RecordRef, flags, normal_transmitted};
@@ -171,16 +172,34 @@ impl Engine {
         })
     }
 
+    /// A card's newest remembered transaction. Later than the card's last event it
+    /// is another card's: the reference was into a generation that was dropped.
+    pub(crate) fn newest_of(&self, card: &CardRow) -> Option<(&Generation, &Record)> {
+        self.memory
+            .get(card.newest)
+            .filter(|(generation, record)| seq_of(generation, record) <= card.last_seq())
+    }
+
+    /// As [`Self::newest_of`], the reference: none when it is gone, so that no chain
+    /// leads to what took its number later.
+    #[inline]
+    pub(crate) fn newest_reference(&self, card: &CardRow) -> RecordRef {
+        if self.newest_of(card).is_some() {
+            card.newest
+        } else {
+            RecordRef::NONE
+        }
+    }
+
     /// A card's remembered transactions, newest first, as far as
     /// [`CHAIN_WALK_MAX`].
     pub(super) fn chain(
         &self,
-        newest: RecordRef,
+        card: &CardRow,
     ) -> impl Iterator<Item = (RecordRef, &Generation, &Record)> {
         let start = self
-            .memory
-            .get(newest)
-            .map(|(generation, record)| (newest, generation, record));
+            .newest_of(card)
+            .map(|(generation, record)| (card.newest, generation, record));
         std::iter::successors(start, |(_, generation, record)| {
             let reference = record.prev();
             let (older_generation, older) = self.memory.get(reference)?;

@@ -3,6 +3,7 @@
 
 mod admin;
 mod find;
+mod night;
 mod reversal;
 mod transaction;
 
@@ -44,6 +45,20 @@ impl Engine {
                 Request::Attest => Ok(Body::Attest {
                     state_hash: self.state_hash(),
                 }),
+                Request::Cutover { date } => self.decide_cutover(*date),
+                Request::Freeze { date } => self.decide_freeze(*date),
+                Request::Seal { date, entries } => self.decide_seal(*date, *entries),
+                Request::OpenEarly {
+                    date,
+                    not_before_us,
+                } => self.decide_open_early(time_us, *date, *not_before_us),
+                Request::NetworkCutover {
+                    network,
+                    date,
+                    not_before_us,
+                } => self.decide_network_cutover(time_us, *network, *date, *not_before_us),
+                Request::OpenBatch { currency } => self.decide_batch_account(*currency),
+                Request::PostEntry(entry) => self.decide_entry(entry),
                 Request::Genesis(_) => Err(Answer::Done),
             }
         };
@@ -68,20 +83,32 @@ impl Engine {
         })
     }
 
-    /// The settlement date of a message (FIELD.md, DE 15): as sent, if it is a
-    /// day near the business date; the bank's own terminals have no say.
-    fn settlement_date(
-        &self,
-        network: NetworkId,
-        sent: Option<MonthDay>,
-        business_date: Date,
-    ) -> Date {
-        if network == NetworkId::OWN_TERMINALS {
-            return business_date;
-        }
+    /// Business and settlement date of a message (FIELD.md, DE 15). The settlement
+    /// date is what was sent, else the network's current date; the business date is
+    /// the first of these that is open to customers' items. Else both are the
+    /// default, as for the bank's own terminals, which have no say.
+    #[inline]
+    fn dates_of(&self, network: NetworkId, sent: Option<MonthDay>) -> (Date, Date) {
         let default = self.dates.default_date();
-        sent.and_then(|month_day| default.nearest(month_day))
-            .filter(|date| date.0.abs_diff(default.0) <= SETTLEMENT_REACH_DAYS)
-            .unwrap_or(default)
+        if network == NetworkId::OWN_TERMINALS {
+            return (default, default);
+        }
+        let near = |date: &Date| date.0.abs_diff(default.0) <= SETTLEMENT_REACH_DAYS;
+        let sent = sent
+            .and_then(|month_day| default.nearest(month_day))
+            .filter(near);
+        let current = self
+            .night
+            .clock(network)
+            .map(|clock| clock.date)
+            .filter(near);
+        let business = [sent, current]
+            .into_iter()
+            .flatten()
+            .find(|date| self.dates.is_open(*date));
+        (
+            business.unwrap_or(default),
+            sent.or(current).unwrap_or(default),
+        )
     }
 }

@@ -43,12 +43,12 @@ impl Engine {
             .pan
             .and_then(|pan| self.find_card(pan))
             .and_then(|ix| Some((ix, self.cards.get(ix.0)?)));
-        let default = self.dates.default_date();
+        let (business_date, settlement_date) = self.dates_of(r.network, r.settlement);
         let mut event = ReversalEvent {
             identity,
             network: r.network,
-            business_date: default,
-            settlement_date: default,
+            business_date,
+            settlement_date,
             card: card.map(|(ix, _)| ix),
             prev: RecordRef::NONE,
             finding: Finding::Unclear,
@@ -83,10 +83,16 @@ impl Engine {
                 } else {
                     Finding::Unknown
                 };
-                bury(&mut event, &original, card.map(|(_, row)| row));
+                bury(
+                    &mut event,
+                    &original,
+                    card.map(|(_, row)| self.newest_reference(row)),
+                );
             }
         }
-        event.settlement_date = self.settlement_date(r.network, r.settlement, event.business_date);
+        if r.network == NetworkId::OWN_TERMINALS {
+            event.settlement_date = event.business_date;
+        }
         Ok(Body::Reversal(event))
     }
 
@@ -115,7 +121,7 @@ impl Engine {
             return None;
         }
         let mut walked = 0;
-        for (reference, _, record) in self.chain(card?.newest) {
+        for (reference, _, record) in self.chain(card?) {
             walked += 1;
             if !self.may_be_of(r.network, reference) {
                 continue;
@@ -142,6 +148,9 @@ impl Engine {
         record: &Record,
         fit: Fit,
     ) {
+        if record.has(flags::ENTRY) {
+            return;
+        }
         let class = record.class();
         let class_fits = original.class.is_none_or(|named| class == Some(named));
         if record.has(flags::TOMBSTONE) {
@@ -219,7 +228,9 @@ impl Engine {
             event.exception = Some(ExceptionKind::ReversalAmountDiffers);
             return;
         }
-        event.business_date = self.dates.prefer(generation.date);
+        if self.dates.is_open(generation.date) {
+            event.business_date = generation.date;
+        }
         if record.has(flags::REVERSED) {
             event.finding = Finding::AlreadyReversed;
             return;
@@ -263,9 +274,9 @@ impl Engine {
 
 /// Leaves a tombstone for an original that has not come yet: at its locator, or
 /// in the card's chain when the STAN is lost.
-fn bury(event: &mut ReversalEvent, original: &Original, card: Option<&CardRow>) {
-    event.prev = match (original.locator, card) {
-        (None, Some(card)) => card.newest,
+fn bury(event: &mut ReversalEvent, original: &Original, newest: Option<RecordRef>) {
+    event.prev = match (original.locator, newest) {
+        (None, Some(newest)) => newest,
         (None, None) => return,
         (Some(_), _) => RecordRef::NONE,
     };

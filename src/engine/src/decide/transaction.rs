@@ -10,7 +10,7 @@ use crate::date::Date;
 use crate::engine::Engine;
 use crate::event::{Answer, TransactionEvent};
 use crate::exception::ExceptionKind;
-use crate::ids::{AccountIx, AccountNumber, CardIx};
+use crate::ids::{AccountIx, AccountNumber, CardIx, NetworkId};
 use crate::legs::{Legs, TooMuch};
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_SLOTS_PER_EVENT};
 use crate::outcome::Balances;
@@ -53,13 +53,12 @@ impl Engine {
             .and_then(|ix| Some((ix, self.cards.get(ix.0)?)));
         if let Some((ix, row)) = card {
             event.card = Some(ix);
-            event.prev = row.newest;
+            event.prev = self.newest_reference(row);
             if row.has_loose_tombstone() {
                 relatives.tombstone |= self.loose_tombstone(row, &details, t.class);
             }
         }
-        event.business_date = self.dates.default_date();
-        event.settlement_date = self.settlement_date(t.network, t.settlement, event.business_date);
+        (event.business_date, event.settlement_date) = self.dates_of(t.network, t.settlement);
         // More than 12 digits is declined, and what is kept has 12.
         event.amount.minor = t.amount.minor.min(MAX_AMOUNT_MINOR);
         event.code = if relatives.tombstone {
@@ -80,6 +79,13 @@ impl Engine {
             // Whatever was written before a later rule declined.
             event.legs.clear();
             event.balances = None;
+        }
+        if let Some(opening) = self.leans(&event.legs, event.business_date) {
+            // All legs together, so that the closing date stays what it can bear.
+            event.business_date = opening;
+            if t.network == NetworkId::OWN_TERMINALS {
+                event.settlement_date = opening;
+            }
         }
         Ok(())
     }
@@ -142,7 +148,7 @@ impl Engine {
 
     /// Whether a reversal that had lost its STAN waits for this message.
     fn loose_tombstone(&self, card: &CardRow, details: &Details, class: Class) -> bool {
-        self.chain(card.newest).any(|(_, _, record)| {
+        self.chain(card).any(|(_, _, record)| {
             record.has(flags::TOMBSTONE)
                 && record.locator() == 0
                 && record

@@ -19,8 +19,10 @@
 use gapless_engine::command::*;
 use gapless_engine::date::{Date, MonthDay};
 use gapless_engine::ids::*;
-use gapless_engine::outcome::{Outcome, PutOutcome};
-use gapless_engine::{Answer, Capacity, Decision, Engine, Options, audit};
+use gapless_engine::outcome::{NightOutcome, Outcome, PutOutcome};
+use gapless_engine::{
+    Answer, Capacity, DateState, Decision, Engine, EntrySums, Options, Phase, audit,
+};
 
 pub const KRW: Currency = Currency(410);
 pub const USD: Currency = Currency(840);
@@ -176,6 +178,60 @@ impl Bank {
             .ledger_minor
     }
 
+    /// A command of the night: what it came to, in a word, and the state.
+    pub fn night(&mut self, request: Request) -> (String, DateState) {
+        let answer = self.ask(request);
+        let word = match answer {
+            Answer::Night(NightOutcome::Done { is_repeat, .. }) => {
+                if is_repeat { "repeat" } else { "done" }.to_owned()
+            }
+            Answer::Night(NightOutcome::Refused { why, state }) => {
+                assert_eq!(state, self.engine.business().state);
+                assert!(!why.to_string().is_empty());
+                let debug = format!("{why:?}");
+                debug
+                    .split([' ', '(', '{'])
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            }
+            Answer::Put(PutOutcome::Opened) => "done".to_owned(),
+            Answer::Put(PutOutcome::Unchanged) => "repeat".to_owned(),
+            other => panic!("{request:?}: {other:?}"),
+        };
+        (word, self.engine.business().state)
+    }
+
+    /// `WORD [STATE] [ACCOUNT=BALANCE ...]`; a state is `open D`, `early D`, `grace D` or `frozen D`.
+    fn check_night(&mut self, line: &str, request: Request, expected: &str) {
+        let before = (self.engine.last_seq(), self.engine.state_hash());
+        let (word, state) = self.night(request);
+        let mut words = expected.split_whitespace().peekable();
+        assert_eq!(Some(word.as_str()), words.next(), "{line}");
+        if word == "done" {
+            assert_eq!(self.engine.last_seq(), before.0 + 1, "{line}");
+        } else {
+            let after = (self.engine.last_seq(), self.engine.state_hash());
+            assert_eq!(after, before, "{line}: no effect");
+        }
+        while let Some(word) = words.next() {
+            if let Some((account, balance)) = word.split_once('=') {
+                assert_eq!(self.ledger(account).to_string(), balance, "{line}");
+                continue;
+            }
+            let closing = day(words.next().unwrap());
+            assert_eq!(state.closing(), closing, "{line}");
+            let phase = match word {
+                "open" => None,
+                "early" => Some(Phase::Early),
+                "grace" => Some(Phase::Grace),
+                "frozen" => Some(Phase::Frozen),
+                other => panic!("{line}: {other}"),
+            };
+            assert_eq!(state.phase(), phase, "{line}");
+        }
+    }
+
     /// Executes the lines and holds each to what it says; then audits.
     pub fn run(&mut self, lines: &str) {
         for line in lines.lines().map(str::trim) {
@@ -190,6 +246,9 @@ impl Bank {
 
     fn check(&mut self, line: &str) {
         let (message, expected) = line.split_once("->").unwrap_or_else(|| panic!("{line}"));
+        if let Some(request) = parse_night(message) {
+            return self.check_night(line, request, expected);
+        }
         let exceptions = self.engine.counts().exceptions;
         let before = self.engine.last_seq();
         let outcome = self.message(message);
@@ -218,8 +277,14 @@ impl Bank {
                     let newest = self.engine.exceptions().last().unwrap();
                     assert_eq!(format!("{:?}", newest.kind), kind, "{line}");
                 }
+                Some(("sdate", date)) if date.starts_with('D') => {
+                    assert_eq!(outcome.settlement_date, day(date), "{line}\n  {outcome:?}");
+                }
                 Some(("sdate", date)) => {
                     assert_eq!(outcome.settlement_date.to_string(), date, "{line}");
+                }
+                Some(("bdate", date)) => {
+                    assert_eq!(outcome.business_date, day(date), "{line}\n  {outcome:?}");
                 }
                 Some((account, balances)) => {
                     let view = self
@@ -303,6 +368,85 @@ impl<'a> Words<'a> {
     fn number(&self, key: &str) -> Option<u64> {
         self.get(key).map(|v| v.parse().unwrap())
     }
+}
+
+/// `D`, `D+1`, `D-3`: from the first date of these banks.
+pub fn day(text: &str) -> Date {
+    let rest = text
+        .strip_prefix('D')
+        .unwrap_or_else(|| panic!("day {text}"));
+    let offset: i32 = if rest.is_empty() {
+        0
+    } else {
+        rest.parse().unwrap()
+    };
+    Date(u16::try_from(i32::from(today().0) + offset).unwrap())
+}
+
+pub fn entry_id(id: &str) -> u128 {
+    let h = hash(&id.bytes().map(u64::from).collect::<Vec<_>>());
+    u128::from(hash(&[h])) << 64 | u128::from(hash(&[h, 1]))
+}
+
+/// `cutover D`, `freeze D`, `seal D [KRW:COUNT:SUM ...]`, `early D [notbefore=US]`,
+/// `netcutover NETWORK D [notbefore=US]`, `batch KRW`,
+/// `entry ID ACCOUNT AMOUNT[CURRENCY] D`.
+pub fn parse_night(line: &str) -> Option<Request> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (what, rest) = words.split_first()?;
+    let not_before_us = rest
+        .iter()
+        .find_map(|word| word.strip_prefix("notbefore="))
+        .map_or(0, |us| us.parse().unwrap());
+    Some(match (*what, rest) {
+        ("cutover", [date]) => Request::Cutover { date: day(date) },
+        ("freeze", [date]) => Request::Freeze { date: day(date) },
+        ("seal", [date, sums @ ..]) => {
+            let mut entries = EntrySums::EMPTY;
+            for sum in sums {
+                let parts: Vec<&str> = sum.split(':').collect();
+                let currency = amount(&format!("0{}", parts[0])).currency;
+                entries = entries
+                    .with(
+                        currency,
+                        parts[1].parse().unwrap(),
+                        parts[2].parse().unwrap(),
+                    )
+                    .unwrap();
+            }
+            Request::Seal {
+                date: day(date),
+                entries,
+            }
+        }
+        ("early", [date, ..]) => Request::OpenEarly {
+            date: day(date),
+            not_before_us,
+        },
+        ("netcutover", [network, date, ..]) => Request::NetworkCutover {
+            network: NetworkId(network.parse().unwrap()),
+            date: day(date),
+            not_before_us,
+        },
+        ("batch", [currency]) => Request::OpenBatch {
+            currency: amount(&format!("0{currency}")).currency,
+        },
+        ("entry", [id, account, sum, date]) => {
+            let (sign, digits) = match sum.strip_prefix('-') {
+                Some(digits) => (-1, digits),
+                None => (1, *sum),
+            };
+            let sum = amount(digits);
+            Request::PostEntry(PostEntry {
+                id: entry_id(id),
+                account: number(account),
+                amount_minor: sign * i64::try_from(sum.minor).unwrap(),
+                currency: sum.currency,
+                date: day(date),
+            })
+        }
+        _ => return None,
+    })
 }
 
 /// Reads a message from a line.
@@ -426,6 +570,9 @@ fn parse_reversal<'a>(mut words: impl Iterator<Item = &'a str>) -> Request {
             forwarder: 0,
         },
         amount: words.get("amount").map(amount),
-        settlement: None,
+        settlement: words.number("de15").map(|mmdd| MonthDay {
+            month: (mmdd / 100) as u8,
+            day: (mmdd % 100) as u8,
+        }),
     })
 }

@@ -73,7 +73,9 @@ impl Checkpoint {
             residue: residue.len() as u64,
             sizes: SIZES,
         };
-        let todo = std::mem::take(dirty);
+        let mut todo = std::mem::take(dirty);
+        // Forgotten since they changed: this mark does not count them, and no later one.
+        todo.forget_records(|date| mark.generations.iter().any(|(kept, _)| *kept == date));
         Self {
             stage: Stage::Residue(0),
             todo,

@@ -10,11 +10,11 @@ use crate::{
 };
 use gapless_engine::command::{
     AccountStatus, Amount, CardStatus, Class, Command, Genesis, Identity, Operation, Original,
-    PutAccount, PutCard, Request, Reversal, Transaction,
+    PostEntry, PutAccount, PutCard, Request, Reversal, Transaction,
 };
 use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
-use gapless_engine::{Body, Capacity, Engine, Event, Options};
+use gapless_engine::{Body, Capacity, Engine, Event, Options, Phase};
 use gapless_journal::{
     Batch, Disk, FileJournal, Journal, JournalOptions, Port, Recovered, Verdict,
 };
@@ -132,6 +132,8 @@ pub struct Bank {
     cut: bool,
     batch_id: u64,
     stan: u64,
+    /// Whether days end while it trades, and what is old is forgotten.
+    pub nights: bool,
     time_us: u64,
     sent: Vec<Transaction>,
 }
@@ -153,6 +155,7 @@ impl Bank {
         gapless_engine::audit(&loaded.live).unwrap();
         gapless_engine::audit(loaded.follower.engine()).unwrap();
         Self {
+            nights: true,
             time_us: START + head * 1_000,
             stan: head,
             live: loaded.live,
@@ -319,6 +322,7 @@ impl Bank {
                 row
             }
             7 => put_card(dice.below(customers + 4)),
+            8 if self.nights => self.night_step(dice, customers),
             _ => {
                 let transaction = self.transaction(dice, customers);
                 if self.sent.len() < 400 {
@@ -329,6 +333,33 @@ impl Bank {
                 }
                 Request::Transaction(transaction)
             }
+        }
+    }
+
+    /// The next step of a day's end, or an entry of the batch.
+    fn night_step(&self, dice: &mut Dice, customers: u64) -> Request {
+        let dates = self.live.business();
+        let date = dates.closing;
+        match dates.phase {
+            None if dice.below(4) == 0 => Request::OpenBatch { currency: KRW },
+            None if dice.below(4) == 0 => Request::NetworkCutover {
+                network: NetworkId(1),
+                date: date.next(),
+                not_before_us: 0,
+            },
+            None | Some(Phase::Early) => Request::Cutover { date },
+            Some(Phase::Grace) => Request::Freeze { date },
+            Some(Phase::Frozen) if dice.below(2) == 0 => Request::PostEntry(PostEntry {
+                id: u128::from(self.stan) << 64 | u128::from(dice.below(u64::MAX)),
+                account: account(dice.below(customers)),
+                amount_minor: 1 + dice.below(50) as i64,
+                currency: KRW,
+                date,
+            }),
+            Some(Phase::Frozen) => Request::Seal {
+                date,
+                entries: self.live.entries(date),
+            },
         }
     }
 

@@ -1,0 +1,130 @@
+//! `gapless night`: the steps of a day's end, for an operator or a job, over the
+//! admin HTTP.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::http::{Question, ask};
+use super::{Failure, say};
+
+/// Longer than the daemon itself waits for its journal.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Args)]
+pub(super) struct Night {
+    #[command(subcommand)]
+    what: What,
+    /// The daemon's admin address
+    #[arg(
+        long,
+        value_name = "URL",
+        global = true,
+        default_value = "http://127.0.0.1:8580"
+    )]
+    url: String,
+    /// File with the admin token, if the daemon has one
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Shows which dates are open, and how far the ends of the last ones have got
+    Status,
+    /// Cuts over: the next date opens, late items still get this one
+    Cutover {
+        /// The date that it closes, YYYY-MM-DD
+        date: String,
+    },
+    /// Ends the grace: the date takes batch entries only
+    Freeze {
+        /// The date that it closes, YYYY-MM-DD
+        date: String,
+    },
+    /// Ends the batch: the date is final
+    Seal {
+        /// The date that it closes, YYYY-MM-DD
+        date: String,
+        /// What the batch has posted, by currency, as in KRW:1200:-35000; several times
+        #[arg(
+            long,
+            value_name = "CURRENCY:COUNT:SUM",
+            allow_hyphen_values = true,
+            value_parser = posted
+        )]
+        posted: Vec<(String, u32, i64)>,
+    },
+}
+
+/// Currency, count, sum in minor units.
+fn posted(text: &str) -> Result<(String, u32, i64), String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    if let [currency, count, sum] = parts.as_slice()
+        && let (Ok(count), Ok(sum)) = (count.parse(), sum.parse())
+    {
+        return Ok(((*currency).to_owned(), count, sum));
+    }
+    Err("CURRENCY:COUNT:SUM expected, the sum in minor units".to_owned())
+}
+
+pub(super) fn night(night: &Night) -> Result<(), Failure> {
+    let token = night.token_file.as_deref().map(token).transpose()?;
+    let (path, body) = match &night.what {
+        What::Status => ("/v1/business-date", None),
+        What::Cutover { date } => ("/v1/business-date/cutover", Some(json!({ "date": date }))),
+        What::Freeze { date } => ("/v1/business-date/freeze", Some(json!({ "date": date }))),
+        What::Seal { date, posted } => {
+            let (mut counts, mut sums) = (Map::new(), Map::new());
+            for (currency, count, sum) in posted {
+                counts.insert(currency.clone(), json!(count));
+                sums.insert(currency.clone(), json!(sum));
+            }
+            let body = json!({ "date": date, "entries": counts, "sum_minor": sums });
+            ("/v1/business-date/seal", Some(body))
+        }
+    };
+    let body = body.map(|body| body.to_string());
+    let url = format!("{}{path}", night.url.trim_end_matches('/'));
+    let (status, answer) = ask(&Question {
+        url: &url,
+        token: token.as_deref(),
+        body: body.as_deref(),
+        patience: TIMEOUT,
+    })?;
+    match status.as_str() {
+        "200" => {
+            say(answer);
+            Ok(())
+        }
+        // Refused: the reason, and the dates as they are.
+        "409" | "422" => Err(Failure::data(refusal(&answer))),
+        _ => Err(Failure::failed(format_args!(
+            "{url}: status {status:?}: {answer}"
+        ))),
+    }
+}
+
+fn token(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file)
+        .map(|text| text.trim().to_owned())
+        .map_err(|why| Failure::usage(format_args!("{}: {why}", file.display())))
+}
+
+fn refusal(answer: &str) -> String {
+    let Ok(told) = serde_json::from_str::<Value>(answer) else {
+        return answer.to_owned();
+    };
+    let text = |key: &str| told.get(key).and_then(Value::as_str);
+    let why = text("error").unwrap_or(answer);
+    match (text("closing"), text("opening")) {
+        (Some(closing), Some(opening)) if closing != opening => {
+            let phase = text("phase").unwrap_or_default();
+            format!("{why} (open are {closing}, {phase}, and {opening})")
+        }
+        (Some(closing), _) => format!("{why} (open is {closing})"),
+        _ => why.to_owned(),
+    }
+}
