@@ -19,6 +19,8 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub enum WallClock {
     /// As expected.
     Steady,
+    /// As far off as the last look found it: told once.
+    StillOff,
     /// Off by so many microseconds (positive: ahead of engine time). Not followed.
     Jumped {
         /// Wall clock minus engine time.
@@ -33,8 +35,8 @@ pub struct Clock {
     origin_us: TimeUs,
     last_us: TimeUs,
     jumps: u64,
-    /// Whether the last look found the wall clock where it should be.
-    steady: bool,
+    /// How far the last look found the wall clock from where it should be, if it did.
+    off_by_us: Option<i64>,
 }
 
 impl Clock {
@@ -56,7 +58,10 @@ impl Clock {
             origin_us: start_us,
             last_us: start_us,
             jumps: u64::from(seen != WallClock::Steady),
-            steady: seen == WallClock::Steady,
+            off_by_us: match seen {
+                WallClock::Jumped { by_us } => Some(by_us),
+                WallClock::Steady | WallClock::StillOff => None,
+            },
         };
         (clock, seen)
     }
@@ -73,15 +78,17 @@ impl Clock {
         let expected = self.expected(now);
         let by_us = i128::from(wall_us) - i128::from(expected);
         if by_us.unsigned_abs() > u128::from(JUMP_US) {
+            let by_us = i64::try_from(by_us).unwrap_or(if by_us < 0 { i64::MIN } else { i64::MAX });
+            let before = self.off_by_us.replace(by_us);
+            if before.is_some_and(|before| before.abs_diff(by_us) <= JUMP_US) {
+                return WallClock::StillOff;
+            }
             self.jumps = self.jumps.saturating_add(1);
-            self.steady = false;
-            return WallClock::Jumped {
-                by_us: i64::try_from(by_us).unwrap_or(if by_us < 0 { i64::MIN } else { i64::MAX }),
-            };
+            return WallClock::Jumped { by_us };
         }
         self.origin = now;
         self.origin_us = wall_us;
-        self.steady = true;
+        self.off_by_us = None;
         WallClock::Steady
     }
 
@@ -95,7 +102,7 @@ impl Clock {
     /// clock differs from it.
     #[must_use]
     pub const fn is_steady(&self) -> bool {
-        self.steady
+        self.off_by_us.is_none()
     }
 
     fn expected(&self, now: Instant) -> TimeUs {
@@ -163,6 +170,12 @@ mod tests {
         }
         assert_eq!(clock.at(t0 + Duration::from_secs(2)), 102 * S);
         assert_eq!(clock.jumps(), 2);
+        // A clock that stays where it jumped to is told once, and trusted again when it is back.
+        let still = clock.look(3 * S, t0 + Duration::from_secs(2));
+        assert_eq!((still, clock.jumps()), (WallClock::StillOff, 2));
+        assert!(!clock.is_steady());
+        let back = clock.look(103 * S, t0 + Duration::from_secs(3));
+        assert_eq!((back, clock.is_steady()), (WallClock::Steady, true));
     }
 
     #[test]
