@@ -92,7 +92,11 @@ impl House {
     }
 
     pub fn open(&self) -> Recovered {
-        let options = JournalOptions::small(self.dirs.journal.clone(), self.segment);
+        // No helper thread: what the simulated disk holds depends on the test alone.
+        let options = JournalOptions {
+            inline_helper: true,
+            ..JournalOptions::small(self.dirs.journal.clone(), self.segment)
+        };
         Journal::open(Arc::clone(&self.disk), options).unwrap()
     }
 
