@@ -512,3 +512,20 @@ pub fn traded(sim: &gapless_journal::sim::SimDisk, room: &Path, seed: u64) -> (H
     bank.trade(&mut Dice::new(seed), 10, 60);
     (house, bank)
 }
+
+/// Opens a database that was closed a moment ago: sled gives its lock back from a
+/// thread of its own.
+pub fn open_sled(dir: impl AsRef<Path>) -> sled::Db {
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        match sled::open(dir.as_ref()) {
+            Ok(db) => return db,
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("lock") && std::time::Instant::now() < patience =>
+            {
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

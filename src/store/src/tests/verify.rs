@@ -7,7 +7,7 @@ use gapless_engine::{Body, Decision, Engine, Event, Options};
 use gapless_journal::sim::SimDisk;
 use gapless_journal::{Batch, Port};
 
-use super::bank::{Bank, Dice, House, account, put_account, scratch, traded};
+use super::bank::{Bank, Dice, House, account, open_sled, put_account, scratch, traded};
 use crate::follower::BaseJob;
 use crate::format::Item;
 use crate::load::feed;
@@ -197,7 +197,7 @@ fn rows_that_differ_are_found() {
     let room = scratch();
     let sim = SimDisk::default();
     let (house, _, _) = stored(&sim, room.path());
-    let db = sled::open(house.rows()).unwrap();
+    let db = open_sled(house.rows());
     let (key, mut value) = db
         .iter()
         .map(Result::unwrap)
