@@ -106,7 +106,8 @@ fn next_job(shared: &Shared, pool: &mut Pool) -> Option<Job> {
         });
     }
     let release_before = shared.release_before.load(Ordering::Acquire);
-    if let Some(follower) = pool.kept.get(1)
+    if !shared.release_stopped.load(Ordering::Acquire)
+        && let Some(follower) = pool.kept.get(1)
         && follower.first <= release_before
         && let Some(oldest) = pool.kept.pop_front()
     {
@@ -171,7 +172,10 @@ fn release(shared: &Shared, oldest: Kept) -> Result<(), JournalError> {
         return Err(error);
     }
     // One at a time, so that no gap is left if the power goes.
-    disk.sync_dir(dir).at("sync", dir)?;
+    if let Err(error) = disk.sync_dir(dir).at("sync", dir) {
+        shared.release_stopped.store(true, Ordering::Release);
+        return Err(error);
+    }
     match recycle {
         Some(path) => shared.pool().drafts.push_back(Draft {
             path,

@@ -83,6 +83,9 @@ pub(crate) struct Shared {
     current_bytes: AtomicU64,
     pub disk_bytes: AtomicU64,
     pub release_before: AtomicU64,
+    /// Nothing is released any more: whether the oldest segment's name is gone
+    /// for good is unknown, and releasing the one behind it could leave a gap.
+    pub release_stopped: AtomicBool,
     pub stopping: AtomicBool,
 }
 
@@ -98,6 +101,7 @@ impl Shared {
             current_bytes: AtomicU64::new(0),
             disk_bytes: AtomicU64::new(0),
             release_before: AtomicU64::new(0),
+            release_stopped: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
     }
