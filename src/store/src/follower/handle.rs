@@ -316,8 +316,8 @@ impl FollowerHandle {
     }
 
     /// Stops the thread and waits for it. With `checkpoint`, it first applies
-    /// all that is durable and sets a last mark, so that the next start has
-    /// nothing to replay.
+    /// all that is durable and sets a last mark, as far as
+    /// [`StoreOptions::stop_within`] lets it; the next start replays the rest.
     ///
     /// # Errors
     /// Why the follower had stopped before, if it had.
