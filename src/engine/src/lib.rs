@@ -6,7 +6,9 @@
 
 mod account;
 mod apply;
+mod apply_message;
 mod apply_night;
+mod apply_rows;
 mod audit;
 mod business;
 mod bytes;
@@ -38,6 +40,7 @@ mod record;
 mod residue;
 mod table;
 mod totals;
+mod views;
 
 pub use account::{AccountRow, AccountView, Role, RowError, RowView, is_internal_number};
 pub use audit::audit;

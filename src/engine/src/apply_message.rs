@@ -1,0 +1,248 @@
+//! `apply` for messages: what they post, what is remembered of them, and the totals
+//! that they count in.
+
+use crate::account::Role;
+use crate::apply::Stamp;
+use crate::code::ResponseCode;
+use crate::command::{Amount, Class, Identity, Operation};
+use crate::date::Date;
+use crate::engine::Engine;
+use crate::event::{Finding, ReversalEvent, TransactionEvent};
+use crate::exception::{Exception, ExceptionKind};
+use crate::ids::{AccountIx, Currency, NetworkId, Seq};
+use crate::legs::{Leg, Legs};
+use crate::mix;
+use crate::record::{Parts, Record, RecordRef, flags, seq_delta};
+
+impl Engine {
+    /// Appends a slot to the remembered transactions.
+    #[inline]
+    pub(crate) fn remember(&mut self, date: Date, seq: Seq, record: Record) -> RecordRef {
+        self.hashes.rolled = mix::mix2(self.hashes.rolled, record.hash());
+        let reference = self.memory.append(date, seq, record);
+        if !reference.is_some() {
+            self.diverged(seq);
+        }
+        reference
+    }
+
+    #[inline]
+    pub(crate) fn apply_transaction(&mut self, stamp: Stamp, t: &TransactionEvent) {
+        self.advance(stamp);
+        for leg in t.legs.as_slice() {
+            self.post(stamp.seq, t.business_date, *leg);
+        }
+        let (record, continued) = self.transaction_record(stamp.seq, t);
+        let reference = self.remember(t.business_date, stamp.seq, record);
+        for slot in continued.into_iter().flatten() {
+            self.remember(t.business_date, stamp.seq, slot);
+        }
+        if let Some(card) = t.card {
+            self.change_card(card, stamp.seq, |row| row.newest = reference);
+        }
+        self.count_transaction(t);
+        self.count_rolled(t.network, &t.legs, t.settlement_date, t.business_date);
+        self.note(stamp, t.exception, t.network, t.amount);
+    }
+
+    fn transaction_record(&self, seq: Seq, t: &TransactionEvent) -> (Record, [Option<Record>; 2]) {
+        let base = self.memory.base_seq(t.business_date, seq);
+        let mut parts = Parts {
+            identity: t.identity,
+            terms: t.terms,
+            // Checked: the generation's events fit in 32 bits.
+            seq_delta: seq_delta(seq, base).unwrap_or(u32::MAX),
+            settlement_offset: i32::from(t.settlement_date.0) - i32::from(t.business_date.0),
+            amount: t.amount.minor,
+            code: t.code,
+            class: t.class,
+            operation: t.operation,
+            currency_slot: 0,
+            flags: 0,
+            debit: u32::MAX,
+            credit: u32::MAX,
+            prev: t.prev,
+        };
+        let mut continued = [None, None];
+        if let Some(balances) = t.balances {
+            let slot = self.slot(balances.currency).unwrap_or(u8::MAX);
+            let difference = balances.available_minor.wrapping_sub(balances.ledger_minor);
+            parts.flags = flags::BALANCES;
+            if slot < 8 && (difference << 24) >> 24 == difference {
+                let ledger = balances.ledger_minor as u64;
+                parts.amount = difference as u64 & ((1 << 40) - 1);
+                parts.currency_slot = slot;
+                parts.debit = ledger as u32;
+                parts.credit = (ledger >> 32) as u32;
+            } else {
+                parts.flags |= flags::WIDE;
+                let legs =
+                    [balances.ledger_minor, balances.available_minor].map(|delta_minor| Leg {
+                        account: AccountIx(u32::MAX),
+                        delta_minor,
+                    });
+                continued[0] = Some(Record::continuation(&legs, slot, RecordRef::NONE));
+            }
+            return (Record::pack(&parts), continued);
+        }
+        match t.legs.as_slice() {
+            [] if !t.linked.is_some() => {}
+            [a, b]
+                if !t.linked.is_some()
+                    && a.delta_minor.unsigned_abs() == t.amount.minor
+                    && b.delta_minor.unsigned_abs() == t.amount.minor =>
+            {
+                let (debit, credit) = if a.delta_minor < 0 { (a, b) } else { (b, a) };
+                parts.flags = flags::POSTED;
+                parts.debit = debit.account.0;
+                parts.credit = credit.account.0;
+            }
+            legs => {
+                parts.flags = flags::WIDE;
+                let slot = self.slot(t.amount.currency).unwrap_or(u8::MAX);
+                let (first, second) = legs.split_at(legs.len().min(3));
+                continued[0] = Some(Record::continuation(first, slot, t.linked));
+                if !second.is_empty() {
+                    continued[1] = Some(Record::continuation(second, slot, t.linked));
+                }
+            }
+        }
+        (Record::pack(&parts), continued)
+    }
+
+    pub(crate) fn apply_reversal(&mut self, stamp: Stamp, r: &ReversalEvent) {
+        self.advance(stamp);
+        for leg in r.legs.as_slice() {
+            self.post(stamp.seq, r.business_date, *leg);
+        }
+        let marks = matches!(r.finding, Finding::Reversed | Finding::NoEffect);
+        if marks {
+            for reference in [r.original, r.linked] {
+                if reference.is_some() {
+                    self.memory.set_reversed(reference);
+                    self.hashes.rolled = mix::mix2(self.hashes.rolled, u64::from(reference.0));
+                }
+            }
+        }
+        let base = self.memory.base_seq(r.business_date, stamp.seq);
+        let mut parts = Parts {
+            identity: r.identity,
+            terms: 0,
+            seq_delta: seq_delta(stamp.seq, base).unwrap_or(u32::MAX),
+            settlement_offset: i32::from(r.settlement_date.0) - i32::from(r.business_date.0),
+            amount: r.amount.minor,
+            code: ResponseCode::Approved,
+            class: Class::Reversal,
+            operation: r.operation.unwrap_or(Operation::Purchase),
+            currency_slot: 0,
+            flags: 0,
+            // What it marks, so that the marks can be made anew from the records.
+            debit: if marks { r.original.0 } else { u32::MAX },
+            credit: if marks { r.linked.0 } else { u32::MAX },
+            prev: RecordRef::NONE,
+        };
+        self.remember(r.business_date, stamp.seq, Record::pack(&parts));
+        if let Some(tombstone) = &r.tombstone {
+            parts.identity = Identity {
+                key: 0,
+                locator: tombstone.locator,
+                transmitted: tombstone.transmitted,
+                rrn: tombstone.rrn,
+                acquirer: tombstone.acquirer,
+                forwarder: tombstone.forwarder,
+            };
+            parts.code = ResponseCode::DoNotHonour;
+            // "Reversal" stands for any class: no original is one.
+            parts.class = tombstone.class.unwrap_or(Class::Reversal);
+            parts.flags = flags::TOMBSTONE;
+            parts.debit = u32::MAX;
+            parts.credit = u32::MAX;
+            parts.prev = r.prev;
+            let reference = self.remember(r.business_date, stamp.seq, Record::pack(&parts));
+            if let Some(card) = r.card
+                && r.chained_tombstone()
+            {
+                self.change_card(card, stamp.seq, |row| {
+                    row.newest = reference;
+                    row.set_loose_tombstone();
+                });
+            }
+        }
+        self.count_reversal(r);
+        self.count_rolled(r.network, &r.legs, r.settlement_date, r.business_date);
+        self.note(stamp, r.exception, r.network, r.amount);
+    }
+
+    fn note(
+        &mut self,
+        stamp: Stamp,
+        exception: Option<ExceptionKind>,
+        network: NetworkId,
+        amount: Amount,
+    ) {
+        if let Some(kind) = exception {
+            self.exceptions.push(Exception {
+                seq: stamp.seq,
+                time_us: stamp.time_us,
+                kind,
+                network,
+                amount_minor: amount.minor,
+                currency: amount.currency,
+            });
+        }
+    }
+
+    /// Currency of the totals that a message counts in, and what its settlement
+    /// account in it gained.
+    fn settled(&self, network: NetworkId, legs: &Legs, sent: Currency) -> (Currency, i64) {
+        legs.as_slice()
+            .iter()
+            .find_map(|leg| {
+                let row = self.accounts.get(leg.account.0)?;
+                (row.role() == Role::Settlement(network)).then_some((row.currency, leg.delta_minor))
+            })
+            .unwrap_or((sent, 0))
+    }
+
+    fn count_transaction(&mut self, t: &TransactionEvent) {
+        if !t.code.is_approved() {
+            return;
+        }
+        let sent = t.balances.map_or(t.amount.currency, |b| b.currency);
+        let (currency, gained) = self.settled(t.network, &t.legs, sent);
+        let key = (t.network, t.settlement_date, currency);
+        // The request that an advice corrects has been counted.
+        let count = u64::from(!t.linked.is_some());
+        if let Some(totals) = self.totals.network_mut(key) {
+            let gained = i128::from(gained);
+            match t.operation {
+                Operation::Purchase | Operation::Cash | Operation::PurchaseWithCashback => {
+                    totals.debits.add(count, gained);
+                }
+                Operation::Refund => totals.credits.add(count, -gained),
+                Operation::Transfer => totals.transfers.add(count, i128::from(t.amount.minor)),
+                Operation::InquiryAvailable | Operation::InquiryBalance => {
+                    totals.inquiries = totals.inquiries.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn count_reversal(&mut self, r: &ReversalEvent) {
+        if r.finding != Finding::Reversed {
+            return;
+        }
+        let (currency, gained) = self.settled(r.network, &r.legs, r.amount.currency);
+        let key = (r.network, r.settlement_date, currency);
+        if let Some(totals) = self.totals.network_mut(key) {
+            let gained = i128::from(gained);
+            match r.operation {
+                Some(Operation::Refund) => totals.credit_reversals.add(1, gained),
+                Some(Operation::Transfer) => {
+                    totals.transfer_reversals.add(1, i128::from(r.amount.minor));
+                }
+                _ => totals.debit_reversals.add(1, -gained),
+            }
+        }
+    }
+}
