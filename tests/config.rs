@@ -240,7 +240,10 @@ fn shipped_files_are_right() {
         let text = fs::read_to_string(&path).unwrap();
         Config::from_text(&path, &text).unwrap_or_else(|error| panic!("{error}"));
     }
-    assert!(seen >= 2, "gapless.toml and gapless.docker.toml");
+    assert!(
+        seen >= 3,
+        "gapless.toml, gapless.docker.toml, networks.toml"
+    );
 
     let path = root().join("config/gapless.toml");
     let config = Config::load(&path).unwrap();
@@ -270,6 +273,40 @@ fn shipped_files_are_right() {
         .collect();
     let config = Config::from_text(&path, &format!("{text}\n{example}")).unwrap();
     assert_eq!(config.links[3].network_id.0, 1);
+}
+
+/// The example with networks differs from the plain file in its networks alone,
+/// and those are what the card-network simulator is set to.
+#[test]
+fn the_example_with_networks_adds_networks_alone() {
+    let plain = Config::load(&root().join("config/gapless.toml")).unwrap();
+    let config = Config::load(&root().join("config/networks.toml")).unwrap();
+    let terminals: Vec<String> = plain.links.iter().map(|l| format!("{l:?}")).collect();
+    let links: Vec<String> = config.links.iter().map(|l| format!("{l:?}")).collect();
+    assert_eq!(links[..3], terminals);
+    assert_eq!(format!("{:?}", config.bank), format!("{:?}", plain.bank));
+    assert_eq!(
+        format!("{:?}", config.engine),
+        format!("{:?}", plain.engine)
+    );
+    let told: Vec<String> = config.links[3..]
+        .iter()
+        .map(|link| {
+            let (id, listen) = (link.network_id.0, link.listen);
+            format!(
+                "{id} {listen} {:?} {:?}",
+                link.framing.length, link.cutover_date
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1 127.0.0.1:8591 Binary2 New",
+            "2 127.0.0.1:8592 Ascii4 Ended"
+        ]
+    );
+    assert!(config.links[3..].iter().all(|link| link.sign_on_required));
 }
 
 /// What the shipped file's comments call a link's defaults are its defaults.
