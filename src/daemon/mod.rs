@@ -4,7 +4,7 @@
 
 mod first_steps;
 mod metered;
-mod night;
+pub mod night;
 mod recover;
 
 use std::io;

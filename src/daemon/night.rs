@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const NOON: u8 = 12;
 
 /// When the bank's dates end.
-pub(super) struct Schedule {
+pub struct Schedule {
     zone: TimeZone,
     hour: i8,
     minute: i8,
@@ -33,7 +33,11 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(bank: &Bank) -> Result<Self, RunError> {
+    /// The bank's hours.
+    ///
+    /// # Errors
+    /// The zone is not known.
+    pub fn new(bank: &Bank) -> Result<Self, RunError> {
         let no_day = |error: &dyn std::fmt::Display| RunError::Clock(error.to_string());
         let part = |part: u8| i8::try_from(part).map_err(|error| no_day(&error));
         Ok(Self {
@@ -66,7 +70,8 @@ impl Schedule {
     }
 
     /// From when on a network may open the date after `date`.
-    pub(super) fn early_from_us(&self, date: Date) -> TimeUs {
+    #[must_use]
+    pub fn early_from_us(&self, date: Date) -> TimeUs {
         self.cutover_us(date)
             .map_or(TimeUs::MAX, |due_us| due_us.saturating_sub(self.early_us))
     }
@@ -88,7 +93,7 @@ impl Schedule {
     }
 
     /// Does what is due, unless the clock is not to be trusted.
-    pub(super) fn fire(&self, engine: &EngineHandle) {
+    pub fn fire(&self, engine: &EngineHandle) {
         while engine.clock_is_steady() {
             let now_us = engine.now_us();
             let look = |core: &Engine| self.due(core.business().state, core.day_ends(), now_us);

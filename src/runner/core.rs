@@ -47,6 +47,7 @@ pub struct Core {
     appender: Appender,
     room: RoomHandle,
     clock: Clock,
+    ticks: Ticks,
     options: RunnerOptions,
     attested_at: Seq,
     waiting: VecDeque<(Seq, Wake)>,
@@ -56,6 +57,9 @@ pub struct Core {
 
 /// From when on a network may open the date after this one.
 type OpensEarly = Box<dyn Fn(Date) -> TimeUs>;
+
+/// The monotonic clock.
+type Ticks = Box<dyn Fn() -> Instant>;
 
 /// What the tasks of the engine's thread share.
 pub(super) struct Shared {
@@ -83,7 +87,7 @@ pub struct JournalEnds {
 
 impl EngineHandle {
     /// Takes over a recovered engine.
-    pub(crate) fn new(
+    pub fn new(
         engine: Engine,
         journal: JournalEnds,
         clock: Clock,
@@ -99,6 +103,7 @@ impl EngineHandle {
             appender: journal.appender,
             room: journal.room,
             clock,
+            ticks: Box::new(Instant::now),
             options,
             attested_at,
             waiting: VecDeque::new(),
@@ -137,12 +142,17 @@ impl EngineHandle {
     /// Engine time, microseconds since the Unix epoch.
     #[must_use]
     pub fn now_us(&self) -> TimeUs {
-        self.shared.core.borrow_mut().clock.at(Instant::now())
+        self.shared.core.borrow_mut().now_us()
     }
 
     /// Says from when on networks may open the date after the closing one.
-    pub(crate) fn opens_early(&self, from: impl Fn(Date) -> TimeUs + 'static) {
+    pub fn opens_early(&self, from: impl Fn(Date) -> TimeUs + 'static) {
         self.shared.core.borrow_mut().opens_early = Box::new(from);
+    }
+
+    /// Takes the monotonic clock from elsewhere: a simulation has its own.
+    pub fn ticks_from(&self, ticks: impl Fn() -> Instant + 'static) {
+        self.shared.core.borrow_mut().ticks = Box::new(ticks);
     }
 
     /// Whether the clock can be trusted to fire timed commands.
@@ -152,15 +162,16 @@ impl EngineHandle {
     }
 
     /// Compares engine time with the wall clock; how far it jumped, if it did.
-    pub(crate) fn look_at_wall_clock(&self, wall_us: TimeUs) -> super::clock::WallClock {
+    pub fn look_at_wall_clock(&self, wall_us: TimeUs) -> super::clock::WallClock {
         let mut core = self.shared.core.borrow_mut();
-        let seen = core.clock.look(wall_us, Instant::now());
+        let now = (core.ticks)();
+        let seen = core.clock.look(wall_us, now);
         self.shared.gauges.set_clock_jumps(core.clock.jumps());
         seen
     }
 
     /// Runs administrative commands (at most 256) and hands their events to the journal.
-    pub(crate) fn put(&self, requests: &[Request]) -> (Vec<Answer>, Seq) {
+    pub fn put(&self, requests: &[Request]) -> (Vec<Answer>, Seq) {
         let mut core = self.shared.core.borrow_mut();
         let answers = requests
             .iter()
@@ -171,7 +182,7 @@ impl EngineHandle {
     }
 
     /// Runs a command of the night and hands its event to the journal.
-    pub(crate) fn night(&self, request: &Request) -> (super::Night, Seq) {
+    pub fn night(&self, request: &Request) -> (super::Night, Seq) {
         let mut core = self.shared.core.borrow_mut();
         let before = core.engine.last_seq();
         let answer = core.execute(request);
@@ -192,7 +203,7 @@ impl EngineHandle {
     }
 
     /// Looks at the engine, between two commands.
-    pub(crate) fn look<R>(&self, f: impl FnOnce(&Engine) -> R) -> R {
+    pub fn look<R>(&self, f: impl FnOnce(&Engine) -> R) -> R {
         f(&self.shared.core.borrow().engine)
     }
 
@@ -275,7 +286,7 @@ impl Core {
     /// so the process stops, and recovers from the log.
     pub(super) fn execute(&mut self, request: &Request) -> Answer {
         let command = Command {
-            time_us: self.clock.at(Instant::now()),
+            time_us: self.now_us(),
             request: *request,
         };
         let mut group = self.appender.lock();
@@ -304,7 +315,7 @@ impl Core {
                 {
                     let not_before_us = self.not_before_us();
                     // Refused while it is too early: the message finds the state as it is.
-                    if self.clock.at(Instant::now()) >= not_before_us {
+                    if self.now_us() >= not_before_us {
                         self.execute(&Request::OpenEarly {
                             date,
                             not_before_us,
@@ -314,6 +325,12 @@ impl Core {
             }
             _ => {}
         }
+    }
+
+    /// Engine time.
+    fn now_us(&mut self) -> TimeUs {
+        let now = (self.ticks)();
+        self.clock.at(now)
     }
 
     /// Timed steps wait while the clock is not to be trusted.

@@ -146,34 +146,10 @@ impl Committer {
         hooks: Hooks,
         options: CommitterOptions,
     ) -> Self {
-        let options = CommitterOptions {
-            max_group_bytes: options.max_group_bytes.min(port.max_group_bytes()).max(1),
-            ..options
-        };
-        let shared = Arc::new(Shared {
-            gathering: Mutex::new(Gathering {
-                buf: touched(options.max_pending_bytes),
-                cuts: Vec::with_capacity(cuts_capacity(options)),
-                group_start: 0,
-                mark: Mark { end: 0, last: head },
-                closed: false,
-            }),
-            durable: AtomicU64::new(head),
-            pending_bytes: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-            options,
-        });
+        let worker = Worker::new(port, head, hooks, options);
+        let shared = Arc::clone(&worker.shared);
         // The hooks stay reachable if the thread does not start.
-        let hooks = Arc::new(Mutex::new(hooks));
-        let worker = Worker {
-            shared: Arc::clone(&shared),
-            port,
-            hooks: Arc::clone(&hooks),
-            head,
-            batch_id: 0,
-            buf: touched(options.max_pending_bytes),
-            cuts: Vec::with_capacity(cuts_capacity(options)),
-        };
+        let hooks = Arc::clone(&worker.hooks);
         let spawned = thread::Builder::new()
             .name("journal".into())
             .spawn(move || worker.run());
@@ -246,6 +222,47 @@ impl Drop for Committer {
             // The error was given to `on_fatal` already.
             drop(self.finish());
         }
+    }
+}
+
+/// The same without a thread: a group becomes durable when it is told to, so that a
+/// simulation's order of operations follows from its seed. Never for production.
+pub struct InlineCommitter(Worker);
+
+impl fmt::Debug for InlineCommitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InlineCommitter")
+    }
+}
+
+impl InlineCommitter {
+    /// As [`Committer::start_with`].
+    #[must_use]
+    pub fn new(port: Box<dyn Port>, head: Seq, hooks: Hooks, options: CommitterOptions) -> Self {
+        Self(Worker::new(port, head, hooks, options))
+    }
+
+    /// A handle for producers; its [`Appender::kick`] does nothing.
+    #[must_use]
+    pub fn appender(&self) -> Appender {
+        Appender {
+            shared: Arc::clone(&self.0.shared),
+            waker: None,
+        }
+    }
+
+    /// A cheap handle to the last durable sequence.
+    #[must_use]
+    pub fn durable_handle(&self) -> DurableHandle {
+        DurableHandle(Arc::clone(&self.0.shared))
+    }
+
+    /// Writes and syncs what gathered; whether there was anything.
+    ///
+    /// # Errors
+    /// The log failed, and nothing more is taken.
+    pub fn commit(&mut self) -> Result<bool, JournalError> {
+        self.0.turn()
     }
 }
 
@@ -407,21 +424,57 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(port: Box<dyn Port>, head: Seq, hooks: Hooks, options: CommitterOptions) -> Self {
+        let options = CommitterOptions {
+            max_group_bytes: options.max_group_bytes.min(port.max_group_bytes()).max(1),
+            ..options
+        };
+        let shared = Arc::new(Shared {
+            gathering: Mutex::new(Gathering {
+                buf: touched(options.max_pending_bytes),
+                cuts: Vec::with_capacity(cuts_capacity(options)),
+                group_start: 0,
+                mark: Mark { end: 0, last: head },
+                closed: false,
+            }),
+            durable: AtomicU64::new(head),
+            pending_bytes: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            options,
+        });
+        Self {
+            shared,
+            port,
+            hooks: Arc::new(Mutex::new(hooks)),
+            head,
+            batch_id: 0,
+            buf: touched(options.max_pending_bytes),
+            cuts: Vec::with_capacity(cuts_capacity(options)),
+        }
+    }
+
+    /// Makes durable what gathered, if anything did.
+    fn turn(&mut self) -> Result<bool, JournalError> {
+        let Some(mark) = self.take() else {
+            return Ok(false);
+        };
+        if let Err(error) = self.commit(mark) {
+            self.shared.gathering().closed = true;
+            (self.hooks().on_fatal)(error.clone());
+            return Err(error);
+        }
+        Ok(true)
+    }
+
     fn run(mut self) -> Result<Seq, JournalError> {
         let _close = CloseOnDrop(Arc::clone(&self.shared));
         loop {
             // Read before the buffer: after the flag nothing is added.
             let stopping = self.shared.stopping.load(Ordering::Acquire);
-            match self.take() {
-                Some(mark) => {
-                    if let Err(error) = self.commit(mark) {
-                        self.shared.gathering().closed = true;
-                        (self.hooks().on_fatal)(error.clone());
-                        return Err(error);
-                    }
-                }
-                None if stopping => return Ok(self.head),
-                None => thread::park(),
+            match self.turn()? {
+                true => {}
+                false if stopping => return Ok(self.head),
+                false => thread::park(),
             }
         }
     }

@@ -32,6 +32,7 @@ pub mod sim;
 
 pub use committer::{
     AppendError, Appender, Committer, CommitterOptions, DurableHandle, GroupGuard, Hooks,
+    InlineCommitter,
 };
 pub use disk::{Disk, DiskFile, DiskLock, OpenMode, RealDisk};
 pub use error::JournalError;

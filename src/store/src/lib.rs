@@ -29,7 +29,8 @@ mod tests;
 mod verify;
 
 pub use follower::{
-    Follower, FollowerError, FollowerHandle, FollowerOptions, RowsState, Status, Waker,
+    Follower, FollowerError, FollowerHandle, FollowerOptions, InlineFollower, RowsState, Status,
+    Waker,
 };
 pub use load::{LoadOptions, LoadStateError, Loaded, Source, load};
 pub use options::{Dirs, StoreOptions};

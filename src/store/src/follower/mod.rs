@@ -5,6 +5,7 @@ mod base_job;
 mod bases;
 mod checkpoint;
 mod handle;
+mod inline;
 mod pace;
 mod rows;
 mod worker;
@@ -18,3 +19,4 @@ pub(crate) use rows::sled_options;
 pub use handle::{
     Follower, FollowerError, FollowerHandle, FollowerOptions, RowsState, Status, Waker,
 };
+pub use inline::InlineFollower;

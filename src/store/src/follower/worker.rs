@@ -98,17 +98,14 @@ impl Worker {
         Ok(worker)
     }
 
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     pub(crate) fn run(mut self) -> Result<(), FollowerError> {
         while !self.shared.stop.load(Ordering::Acquire) {
-            let applied = self.base.is_none() && self.apply_some()?;
-            let now = Instant::now();
-            let rows = self.drive_rows(now, false);
-            let base = self.drive_base(now);
-            self.publish();
-            let busy =
-                applied || matches!(rows, Driven::Wrote(_)) || matches!(base, Driven::Wrote(_));
-            if !busy {
-                self.nap(now, &[rows, base]);
+            if let Some((now, due)) = self.turn()? {
+                self.nap(now, &due);
             }
         }
         if self.shared.checkpoint_at_stop.load(Ordering::Acquire) {
@@ -117,6 +114,17 @@ impl Worker {
         self.publish();
         self.rows.close();
         Ok(())
+    }
+
+    /// One turn of everything; what is due when, if there was nothing to do now.
+    pub(crate) fn turn(&mut self) -> Result<Option<(Instant, [Driven; 2])>, FollowerError> {
+        let applied = self.base.is_none() && self.apply_some()?;
+        let now = Instant::now();
+        let rows = self.drive_rows(now, false);
+        let base = self.drive_base(now);
+        self.publish();
+        let busy = applied || matches!(rows, Driven::Wrote(_)) || matches!(base, Driven::Wrote(_));
+        Ok((!busy).then_some((now, [rows, base])))
     }
 
     /// Applies what is durable, up to a bound. Whether there was anything.
