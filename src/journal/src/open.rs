@@ -95,6 +95,11 @@ impl Journal {
         let dir = options.dir.clone();
         disk.create_dir_all(&dir).at("create", &dir)?;
         let lock = take_lock(&*disk, &dir)?;
+        // An earlier process may have been killed between a change of names
+        // and the sync behind it. What is seen here must be what is there
+        // after a power loss before anything is built on it: a released
+        // segment's name, say, before its bytes are zeroed.
+        disk.sync_dir(&dir).at("sync", &dir)?;
         let listing = layout::list(&*disk, &dir)?;
         let identity = layout::read_identity(&*disk, &dir)?;
         let found = scan_dir(&*disk, &dir, &listing, identity, options.verify_from)?;
@@ -169,7 +174,9 @@ impl Opening {
                 });
             }
         }
-        for number in found.map_or(&[][..], |found| &found.unused) {
+        // The highest first, each gone for good before the next goes: a start
+        // that ends half-way must leave no gap between segments.
+        for number in found.iter().flat_map(|found| found.unused.iter().rev()) {
             pool.last_spare += 1;
             let path = layout::segment_path(self.dir(), *number);
             self.set_aside(&path, &mut pool)?;
