@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use gapless_engine::{Engine, Phase as DatePhase};
 use gapless_journal::Room;
 
 use super::Shared;
@@ -27,17 +28,23 @@ pub(super) async fn metrics(State(site): State<Shared>) -> impl IntoResponse {
         Room::Full => 0,
     });
     set(&gauges.clock_jumps, status.clock_jumps);
+    set(&gauges.cutover_overdue_s, status.cutover_overdue_s);
     // Not there while recovering; then the rest is shown without it.
-    if let Ok((counts, business)) = site
-        .read(|engine| (engine.counts(), engine.business()))
-        .await
-    {
+    let look = |engine: &Engine| (engine.counts(), engine.business(), engine.rolled_forward());
+    if let Ok((counts, business, rolled_forward)) = site.read(look).await {
         gauges.accounts.set(counts.accounts);
         gauges.cards.set(counts.cards);
         gauges.remembered.set(counts.remembered);
         set(&gauges.exceptions, counts.exceptions);
         set(&gauges.breaches, counts.breaches);
         gauges.business_date_days.set(business.default.0);
+        gauges.date_state.set(match business.phase {
+            None => 0u8,
+            Some(DatePhase::Early) => 1,
+            Some(DatePhase::Grace) => 2,
+            Some(DatePhase::Frozen) => 3,
+        });
+        set(&gauges.rolled_forward, rolled_forward);
     }
     let text = site.telemetry.render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)

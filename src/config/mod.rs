@@ -76,13 +76,15 @@ pub struct Bank {
     pub early_s: u32,
 }
 
-/// A time of day, HH:MM.
+/// A time of day, HH:MM or HH:MM:SS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutoverTime {
     /// 0 to 23.
     pub hour: u8,
     /// 0 to 59.
     pub minute: u8,
+    /// 0 to 59; 0 when left out.
+    pub second: u8,
 }
 
 impl CutoverTime {
@@ -92,10 +94,12 @@ impl CutoverTime {
             let number: u8 = two.then(|| text.parse().ok())??;
             (number < below).then_some(number)
         };
-        let (hour, minute) = text.split_once(':')?;
+        let (hour, rest) = text.split_once(':')?;
+        let (minute, second) = rest.split_once(':').unwrap_or((rest, "00"));
         Some(Self {
             hour: digits(hour, 24)?,
             minute: digits(minute, 60)?,
+            second: digits(second, 60)?,
         })
     }
 }
@@ -104,7 +108,9 @@ impl<'de> Deserialize<'de> for CutoverTime {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::new(&text).ok_or_else(|| {
-            serde::de::Error::custom(format_args!("{text:?} is no time of day, as in \"00:00\""))
+            serde::de::Error::custom(format_args!(
+                "{text:?} is no time of day, as in \"00:00\" or \"23:30:15\""
+            ))
         })
     }
 }
@@ -342,7 +348,11 @@ impl Default for Bank {
         Self {
             zone: "Asia/Seoul".to_owned(),
             currencies: CurrencyCode::from_alphabetic("KRW").into_iter().collect(),
-            cutover: CutoverTime { hour: 0, minute: 0 },
+            cutover: CutoverTime {
+                hour: 0,
+                minute: 0,
+                second: 0,
+            },
             grace_s: 300,
             early_s: 3_600,
         }

@@ -26,6 +26,7 @@ pub struct Schedule {
     zone: TimeZone,
     hour: i8,
     minute: i8,
+    second: i8,
     /// Days from a business date to the calendar day of its cutover.
     days: i32,
     grace_us: u64,
@@ -44,6 +45,7 @@ impl Schedule {
             zone: TimeZone::get(&bank.zone).map_err(|error| no_day(&error))?,
             hour: part(bank.cutover.hour)?,
             minute: part(bank.cutover.minute)?,
+            second: part(bank.cutover.second)?,
             days: i32::from(bank.cutover.hour < NOON),
             grace_us: u64::from(bank.grace_s) * 1_000_000,
             early_us: u64::from(bank.early_s) * 1_000_000,
@@ -63,7 +65,7 @@ impl Schedule {
         .checked_add(jiff::Span::new().days(self.days))
         .ok()?;
         let at = day
-            .at(self.hour, self.minute, 0, 0)
+            .at(self.hour, self.minute, self.second, 0)
             .to_zoned(self.zone.clone())
             .ok()?;
         u64::try_from(at.timestamp().as_microsecond()).ok()
@@ -92,6 +94,17 @@ impl Schedule {
         }
     }
 
+    /// By how many seconds the next cutover is overdue: the clock is not trusted, or
+    /// the batch of the date before has not sealed it yet.
+    fn overdue_s(&self, state: DateState, now_us: TimeUs) -> u64 {
+        let next = match state.phase() {
+            None | Some(Phase::Early) => state.closing(),
+            Some(Phase::Grace | Phase::Frozen) => state.closing().next(),
+        };
+        self.cutover_us(next)
+            .map_or(0, |due_us| now_us.saturating_sub(due_us) / 1_000_000)
+    }
+
     /// Does what is due, unless the clock is not to be trusted.
     pub fn fire(&self, engine: &EngineHandle) {
         while engine.clock_is_steady() {
@@ -118,6 +131,8 @@ impl Schedule {
                 return;
             }
             self.fire(&engine);
+            let overdue_s = self.overdue_s(engine.business().state, engine.now_us());
+            engine.tell_overdue(overdue_s);
         }
     }
 }
@@ -132,7 +147,11 @@ mod tests {
     fn schedule(zone: &str, hour: u8, minute: u8) -> Schedule {
         Schedule::new(&Bank {
             zone: zone.to_owned(),
-            cutover: CutoverTime { hour, minute },
+            cutover: CutoverTime {
+                hour,
+                minute,
+                second: 0,
+            },
             grace_s: 60,
             ..Bank::default()
         })
@@ -207,6 +226,31 @@ mod tests {
                 "{state:?} {now_us}: {told}"
             );
             assert!(due.is_none() || told.contains("2026-03-15"), "{told}");
+        }
+    }
+
+    #[test]
+    fn how_long_a_cutover_is_overdue() {
+        let schedule = schedule("UTC", 0, 0);
+        let date = Date::from_ymd(2026, 3, 15).unwrap();
+        let at = schedule.cutover_us(date).unwrap();
+        let dual = |phase| DateState::Dual {
+            closing: date,
+            opening: date.next(),
+            phase,
+        };
+        const DAY_S: u64 = 86_400;
+        for (state, after_s, expected) in [
+            (DateState::Open { date }, 0, 0),
+            (DateState::Open { date }, 7, 7),
+            (dual(Phase::Early), 7, 7),
+            // This date has been cut over: the next one's turn is a day later.
+            (dual(Phase::Grace), 7, 0),
+            (dual(Phase::Frozen), DAY_S - 1, 0),
+            (dual(Phase::Frozen), DAY_S + 60, 60),
+        ] {
+            let overdue_s = schedule.overdue_s(state, at + after_s * 1_000_000);
+            assert_eq!(overdue_s, expected, "{state:?} {after_s}");
         }
     }
 }

@@ -44,9 +44,14 @@ pub struct Gauges {
     phase: AtomicU8,
     head: AtomicU64,
     clock_jumps: AtomicU64,
+    cutover_overdue_s: AtomicU64,
 }
 
 impl Gauges {
+    pub(super) fn set_cutover_overdue_s(&self, overdue_s: u64) {
+        self.cutover_overdue_s.store(overdue_s, Ordering::Relaxed);
+    }
+
     pub(super) fn set_head(&self, seq: Seq) {
         self.head.store(seq, Ordering::Relaxed);
     }
@@ -91,6 +96,8 @@ pub struct Status {
     pub room: Room,
     /// Jumps of the wall clock since start.
     pub clock_jumps: u64,
+    /// Seconds since the next cutover was due; 0 when it is not due yet.
+    pub cutover_overdue_s: u64,
 }
 
 /// The follower, as whoever started it tells of it.
@@ -184,6 +191,7 @@ impl Control {
             follower: recovered.map_or_else(Following::default, |ends| (ends.following)()),
             room: recovered.map_or(Room::Normal, |ends| ends.room.room()),
             clock_jumps: self.gauges.clock_jumps.load(Ordering::Relaxed),
+            cutover_overdue_s: self.gauges.cutover_overdue_s.load(Ordering::Relaxed),
         }
     }
 

@@ -161,6 +161,11 @@ impl EngineHandle {
         self.shared.core.borrow().clock.is_steady()
     }
 
+    /// Tells by how many seconds the next cutover is overdue; 0 when it is not.
+    pub(crate) fn tell_overdue(&self, overdue_s: u64) {
+        self.shared.gauges.set_cutover_overdue_s(overdue_s);
+    }
+
     /// Compares engine time with the wall clock; how far it jumped, if it did.
     pub fn look_at_wall_clock(&self, wall_us: TimeUs) -> super::clock::WallClock {
         let mut core = self.shared.core.borrow_mut();

@@ -116,6 +116,9 @@ impl Telemetry {
             exceptions: gauge(&names::EXCEPTIONS),
             breaches: gauge(&names::BREACHES),
             business_date_days: gauge(&names::BUSINESS_DATE),
+            date_state: gauge(&names::DATE_STATE),
+            cutover_overdue_s: gauge(&names::CUTOVER_OVERDUE),
+            rolled_forward: gauge(&names::ROLLED_FORWARD),
         }
     }
 
@@ -209,6 +212,12 @@ pub struct DaemonMetrics {
     pub breaches: Gauge,
     /// Days since 1970-01-01.
     pub business_date_days: Gauge,
+    /// 0 one date is open; two are: 1 early, 2 grace, 3 frozen.
+    pub date_state: Gauge,
+    /// Seconds.
+    pub cutover_overdue_s: Gauge,
+    /// Since the journal began.
+    pub rolled_forward: Gauge,
 }
 
 /// Declares a closed set of label values, each with its text.

@@ -239,6 +239,27 @@ pub const BUSINESS_DATE: Metric = metric(
     Unit::Count,
     "Default business date, in days since 1970-01-01",
 );
+/// Which dates are open.
+pub const DATE_STATE: Metric = metric(
+    "gapless_date_state",
+    Kind::Gauge,
+    Unit::Count,
+    "Business dates: 0 one is open; two are: 1 early, 2 grace, 3 frozen",
+);
+/// How late a cutover is.
+pub const CUTOVER_OVERDUE: Metric = metric(
+    "gapless_cutover_overdue_seconds",
+    Kind::Gauge,
+    Unit::Seconds,
+    "Seconds since the next cutover was due, 0 when it is not due: a batch that has not sealed, or a clock not trusted",
+);
+/// Roll-forwards.
+pub const ROLLED_FORWARD: Metric = metric(
+    "gapless_rolled_forward_items",
+    Kind::Gauge,
+    Unit::Count,
+    "Postings that took a later business date than their settlement date, since the journal began",
+);
 
 /// Every metric.
 pub const ALL: &[Metric] = &[
@@ -269,4 +290,7 @@ pub const ALL: &[Metric] = &[
     EXCEPTIONS,
     BREACHES,
     BUSINESS_DATE,
+    DATE_STATE,
+    CUTOVER_OVERDUE,
+    ROLLED_FORWARD,
 ];
