@@ -54,8 +54,9 @@ fn what_types_hold() {
     wrong("\n\nnonsense = 1", "g.toml:3: nonsense: unknown field `nonsense`, expected one of `data_dir`, `demo_data`, `dialects`, `bank`, `engine`, `journal`, `store`, `admin`, `networks`, `links`, `log`");
     wrong("[log]\n\nlevels = \"info\"", "g.toml:3: log.levels: unknown field `levels`, expected `level` or `format`");
     wrong("[log]\nformat = \"xml\"", "g.toml:2: log.format: unknown variant `xml`, expected `text` or `json`");
-    wrong("[bank]\ncutover = \"24:00\"", "g.toml:2: bank.cutover: \"24:00\" is no time of day, as in \"00:00\"");
-    wrong("[bank]\ncutover = \"0:00\"", "g.toml:2: bank.cutover: \"0:00\" is no time of day, as in \"00:00\"");
+    wrong("[bank]\ncutover = \"24:00\"", "g.toml:2: bank.cutover: \"24:00\" is no time of day, as in \"00:00\" or \"23:30:15\"");
+    wrong("[bank]\ncutover = \"0:00\"", "g.toml:2: bank.cutover: \"0:00\" is no time of day, as in \"00:00\" or \"23:30:15\"");
+    wrong("[bank]\ncutover = \"00:00:60\"", "g.toml:2: bank.cutover: \"00:00:60\" is no time of day, as in \"00:00\" or \"23:30:15\"");
     wrong("[engine]\naccounts = -1", "g.toml:2: engine.accounts: invalid value: integer `-1`, expected u32");
     wrong("[engine]\naccounts = \"many\"", "g.toml:2: engine.accounts: invalid type: string \"many\", expected u32");
     wrong("[admin]\nlisten = \"localhost\"", "g.toml:2: admin.listen: invalid socket address syntax");
