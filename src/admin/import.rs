@@ -1,20 +1,19 @@
 //! `POST /v1/import`: a CSV file of accounts or cards, as its header says, of any
 //! size, row by row. `?kind=accounts|cards` refuses the other.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use gapless_engine::command::Request;
 use gapless_engine::outcome::PutOutcome;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Failure;
+use super::upload::Upload;
 use super::{ENGINE_PATIENCE, Shared, Site, views};
 use crate::import::{Kind, Parsed, Parser};
 use crate::runner::{MAX_ROWS, Phase};
@@ -80,12 +79,10 @@ pub(super) async fn import(
                 .into_response();
         }
     };
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > site.config.max_import_bytes) {
-        return too_large(&site).into_response();
-    }
+    let upload = match Upload::begin(&site.config, &headers, body) {
+        Ok(upload) => upload,
+        Err(failure) => return failure.into_response(),
+    };
     let phase = site.status().phase;
     if phase != Phase::Ready {
         return Failure::unavailable(views::phase(phase)).into_response();
@@ -100,21 +97,13 @@ pub(super) async fn import(
         lines: Vec::with_capacity(MAX_ROWS),
         told: Told::default(),
     };
-    match import.run(body).await {
+    match import.run(upload).await {
         Ok(()) => Json(import.told).into_response(),
         Err(failure) => {
             import.told.error = Some(failure.what().to_owned());
             (failure.status(), Json(import.told)).into_response()
         }
     }
-}
-
-fn too_large(site: &Site) -> Failure {
-    let limit = site.config.max_import_bytes;
-    Failure::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("an import file has at most {limit} bytes; split it"),
-    )
 }
 
 struct Import<'s> {
@@ -127,45 +116,26 @@ struct Import<'s> {
 }
 
 impl Import<'_> {
-    async fn run(&mut self, mut body: Body) -> Result<(), Failure> {
-        let mut bytes = 0u64;
-        while let Some(piece) = self.piece(&mut body).await? {
-            bytes = bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-            if bytes > self.site.config.max_import_bytes {
-                self.put().await?;
-                return Err(too_large(self.site));
-            }
+    async fn run(&mut self, mut upload: Upload) -> Result<(), Failure> {
+        let ended = loop {
+            let piece = match upload.piece().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break Ok(()),
+                Err(failure) => break Err(failure),
+            };
             let mut input: &[u8] = &piece;
             while let Some(parsed) = self.parser.next_row(&mut input).map_err(bad_file)? {
                 self.take(parsed).await?;
             }
-        }
-        if let Some(parsed) = self.parser.finish().map_err(bad_file)? {
+        };
+        if ended.is_ok()
+            && let Some(parsed) = self.parser.finish().map_err(bad_file)?
+        {
             self.take(parsed).await?;
         }
-        self.put().await
-    }
-
-    /// The next piece of the body; `None` at its end.
-    async fn piece(&self, body: &mut Body) -> Result<Option<Bytes>, Failure> {
-        let patience = self.site.config.read_timeout;
-        loop {
-            let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-            match tokio::time::timeout(patience, frame).await {
-                Ok(None) => return Ok(None),
-                // Trailers say nothing to us.
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(piece) = frame.into_data() {
-                        return Ok(Some(piece));
-                    }
-                }
-                Ok(Some(Err(_))) => return Err(Failure::bad_request("the file broke off")),
-                Err(_) => {
-                    let what = "the file did not go on";
-                    return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, what));
-                }
-            }
-        }
+        // The whole rows of a file that broke off have their effect, too.
+        self.put().await?;
+        ended
     }
 
     async fn take(&mut self, parsed: Parsed) -> Result<(), Failure> {

@@ -7,11 +7,13 @@
 mod access;
 mod answer;
 mod cards;
+mod entries;
 mod import;
 mod metrics;
 mod night;
 mod patient;
 mod server;
+mod upload;
 mod views;
 
 use std::io;
@@ -86,6 +88,7 @@ impl Admin {
             daemon: telemetry.daemon(),
             telemetry,
             importing: Arc::new(Semaphore::new(1)),
+            posting: Arc::new(Semaphore::new(1)),
             scanning: Semaphore::new(1),
         });
         let stop = CancellationToken::new();
@@ -146,6 +149,8 @@ struct Site {
     daemon: DaemonMetrics,
     /// One import at a time, so that slow uploads cannot take all connections.
     importing: Arc<Semaphore>,
+    /// One file of entries at a time, for the same reason.
+    posting: Arc<Semaphore>,
     /// One scan over all cards at a time.
     scanning: Semaphore,
 }
@@ -163,6 +168,7 @@ fn router(site: Site) -> Router {
         .route("/v1/status", get(views::status))
         .route("/v1/business-date", get(night::business_date))
         .route("/v1/business-date/{step}", post(night::step))
+        .route("/v1/business-date/{date}/entries", post(entries::post))
         .route("/v1/accounts/{account}", get(views::account))
         .route("/v1/cards/{card}", get(cards::cards))
         .route("/v1/trial-balance", get(views::trial_balance))

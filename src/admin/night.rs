@@ -31,7 +31,7 @@ struct Asked {
     sum_minor: BTreeMap<String, i64>,
 }
 
-fn dates_json(dates: BusinessDates) -> Map<String, Value> {
+pub(super) fn dates_json(dates: BusinessDates) -> Map<String, Value> {
     let state = match dates.state {
         DateState::Open { .. } => "open",
         DateState::Dual { .. } => "dual",
@@ -53,7 +53,7 @@ fn dates_json(dates: BusinessDates) -> Map<String, Value> {
     .collect()
 }
 
-fn sums_json(sums: &EntrySums) -> (Value, Value) {
+pub(super) fn sums_json(sums: &EntrySums) -> (Value, Value) {
     let (mut counts, mut minor) = (Map::new(), Map::new());
     for sum in sums.as_slice() {
         let currency = alphabetic(sum.currency);
@@ -106,7 +106,7 @@ pub(super) async fn business_date(State(site): State<Shared>) -> Result<Json<Val
     Ok(Json(told.into()))
 }
 
-fn unprocessable(what: impl Into<String>) -> Failure {
+pub(super) fn unprocessable(what: impl Into<String>) -> Failure {
     Failure::new(StatusCode::UNPROCESSABLE_ENTITY, what)
 }
 
@@ -122,6 +122,10 @@ fn date(text: &str) -> Option<Date> {
     let separators = text.len() == 10 && text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
     let (month, day) = (u8::try_from(month?).ok()?, u8::try_from(day?).ok()?);
     separators.then(|| Date::from_ymd(year?, month, day))?
+}
+
+pub(super) fn named_date(text: &str) -> Result<Date, Failure> {
+    date(text).ok_or_else(|| unprocessable(format!("{text:?} is no date, as in YYYY-MM-DD")))
 }
 
 fn sums(asked: &Asked) -> Result<EntrySums, Failure> {
@@ -147,8 +151,7 @@ fn request(step: &str, body: &[u8]) -> Result<(Date, Request), Failure> {
     }
     let asked: Asked = serde_json::from_slice(body)
         .map_err(|error| unprocessable(format!("{{\"date\":\"YYYY-MM-DD\"}} expected: {error}")))?;
-    let date = date(&asked.date)
-        .ok_or_else(|| unprocessable(format!("{:?} is no date, as in YYYY-MM-DD", asked.date)))?;
+    let date = named_date(&asked.date)?;
     let entries = sums(&asked)?;
     if step != "seal" && !entries.as_slice().is_empty() {
         return Err(unprocessable("only a seal names entries"));

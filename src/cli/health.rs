@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::http::{Question, ask};
+use super::http::{Body, Question, ask};
 use super::{Failure, say};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn health(url: &str) -> Result<(), Failure> {
-    let (status, body) = ask(&Question {
-        url,
+    let (status, body) = ask(Question {
+        url: url.to_owned(),
         token: None,
-        body: None,
+        body: Body::None,
         patience: TIMEOUT,
     })?;
     if status == "200" {

@@ -6,9 +6,11 @@
 mod certs;
 mod check_config;
 mod dump;
+mod entries;
 mod health;
 mod http;
 mod night;
+mod progress;
 mod serve;
 mod verify;
 

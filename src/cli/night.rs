@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::http::{Question, ask};
-use super::{Failure, say};
+use super::http::{Body, Question, ask};
+use super::{Failure, entries, say};
 
 /// Longer than the daemon itself waits for its journal.
-const TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(super) struct Night {
@@ -44,6 +44,13 @@ enum What {
         /// The date that it closes, YYYY-MM-DD
         date: String,
     },
+    /// Posts the batch's entries to a frozen date; sent again, nothing is posted twice
+    Post {
+        /// The frozen date, YYYY-MM-DD
+        date: String,
+        /// CSV with the header id,account,currency,amount_minor
+        file: PathBuf,
+    },
     /// Ends the batch: the date is final
     Seal {
         /// The date that it closes, YYYY-MM-DD
@@ -70,12 +77,49 @@ fn posted(text: &str) -> Result<(String, u32, i64), String> {
     Err("CURRENCY:COUNT:SUM expected, the sum in minor units".to_owned())
 }
 
+/// Where the daemon is, and how to be let in.
+pub(super) struct Daemon {
+    url: String,
+    token: Option<String>,
+}
+
+impl Daemon {
+    /// A question to this path.
+    pub(super) fn question<'a>(&'a self, path: &str, body: Body<'a>) -> Question<'a> {
+        Question {
+            url: format!("{}{path}", self.url.trim_end_matches('/')),
+            token: self.token.as_deref(),
+            body,
+            patience: TIMEOUT,
+        }
+    }
+
+    /// The body of a 200; a refusal otherwise.
+    pub(super) fn ask(&self, path: &str, body: Body<'_>) -> Result<String, Failure> {
+        let question = self.question(path, body);
+        let url = question.url.clone();
+        let (status, answer) = ask(question)?;
+        match status.as_str() {
+            "200" => Ok(answer),
+            _ => Err(refused(&url, &status, &answer)),
+        }
+    }
+}
+
 pub(super) fn night(night: &Night) -> Result<(), Failure> {
-    let token = night.token_file.as_deref().map(token).transpose()?;
-    let (path, body) = match &night.what {
-        What::Status => ("/v1/business-date", None),
-        What::Cutover { date } => ("/v1/business-date/cutover", Some(json!({ "date": date }))),
-        What::Freeze { date } => ("/v1/business-date/freeze", Some(json!({ "date": date }))),
+    let daemon = Daemon {
+        url: night.url.clone(),
+        token: night.token_file.as_deref().map(token).transpose()?,
+    };
+    let step = |step: &str, body: &Value| {
+        let body = body.to_string();
+        daemon.ask(&format!("/v1/business-date/{step}"), Body::Json(&body))
+    };
+    let answer = match &night.what {
+        What::Status => daemon.ask("/v1/business-date", Body::None)?,
+        What::Cutover { date } => step("cutover", &json!({ "date": date }))?,
+        What::Freeze { date } => step("freeze", &json!({ "date": date }))?,
+        What::Post { date, file } => return entries::post(&daemon, date, file),
         What::Seal { date, posted } => {
             let (mut counts, mut sums) = (Map::new(), Map::new());
             for (currency, count, sum) in posted {
@@ -83,27 +127,18 @@ pub(super) fn night(night: &Night) -> Result<(), Failure> {
                 sums.insert(currency.clone(), json!(sum));
             }
             let body = json!({ "date": date, "entries": counts, "sum_minor": sums });
-            ("/v1/business-date/seal", Some(body))
+            step("seal", &body)?
         }
     };
-    let body = body.map(|body| body.to_string());
-    let url = format!("{}{path}", night.url.trim_end_matches('/'));
-    let (status, answer) = ask(&Question {
-        url: &url,
-        token: token.as_deref(),
-        body: body.as_deref(),
-        patience: TIMEOUT,
-    })?;
-    match status.as_str() {
-        "200" => {
-            say(answer);
-            Ok(())
-        }
-        // Refused: the reason, and the dates as they are.
-        "409" | "422" => Err(Failure::data(refusal(&answer))),
-        _ => Err(Failure::failed(format_args!(
-            "{url}: status {status:?}: {answer}"
-        ))),
+    say(answer);
+    Ok(())
+}
+
+/// The reason, and the dates as they are.
+pub(super) fn refused(url: &str, status: &str, answer: &str) -> Failure {
+    match status {
+        "404" | "409" | "422" => Failure::data(refusal(answer)),
+        _ => Failure::failed(format_args!("{url}: status {status:?}: {answer}")),
     }
 }
 

@@ -62,8 +62,8 @@ pub(super) fn begin(
     }
 }
 
-/// Settlement, suspense, position and opening accounts: for the bank's own
-/// terminals and each network, in each currency.
+/// Settlement, suspense, position and opening accounts, for the bank's own
+/// terminals and each network, and the batch's account: in each currency.
 pub(super) fn open_internal(engine: &EngineHandle, config: &Config) -> Result<(), RunError> {
     let networks: Vec<NetworkId> = std::iter::once(NetworkId::OWN_TERMINALS)
         .chain(
@@ -73,12 +73,13 @@ pub(super) fn open_internal(engine: &EngineHandle, config: &Config) -> Result<()
                 .map(crate::config::Network::network_id),
         )
         .collect();
-    for currency in &config.bank.currencies {
-        for network in &networks {
-            let request = Request::OpenInternal {
-                network: *network,
-                currency: currency.currency(),
-            };
+    for currency in config.bank.currencies.iter().map(|code| code.currency()) {
+        let of_networks = networks.iter().map(|network| Request::OpenInternal {
+            network: *network,
+            currency,
+        });
+        let batch = Request::OpenBatch { currency };
+        for request in of_networks.chain([batch]) {
             let (answers, _) = engine.put(&[request]);
             if let Some(Answer::Put(PutOutcome::Refused(why))) = answers.first() {
                 return Err(RunError::Internal(why.to_string()));

@@ -1,7 +1,7 @@
 //! One line's fields to one request, strictly.
 
 use gapless_engine::command::{AccountStatus, CardStatus, PutAccount, PutCard, Request};
-use gapless_engine::ids::{AccountNumber, Expiry};
+use gapless_engine::ids::{AccountNumber, Currency, Expiry};
 
 use crate::adapter::PanKeys;
 use crate::config::CurrencyCode;
@@ -53,6 +53,9 @@ pub enum RowError {
     /// Not an expiry.
     #[error("expiry: YYMM expected")]
     Expiry,
+    /// Not an entry's id.
+    #[error("id: 1 to 64 printable ASCII characters expected")]
+    Id,
 }
 
 /// `account,currency,balance_minor,overdraft_minor,status`
@@ -64,11 +67,7 @@ pub(super) fn account(fields: [&[u8]; 5]) -> Result<Request, RowError> {
     }
     Ok(Request::PutAccount(PutAccount {
         number: account_number(number)?,
-        currency: std::str::from_utf8(currency)
-            .ok()
-            .and_then(CurrencyCode::from_alphabetic)
-            .ok_or(RowError::Currency)?
-            .currency(),
+        currency: currency_code(currency)?,
         balance_minor: amount("balance_minor", balance)?,
         overdraft_minor,
         status: match status {
@@ -115,14 +114,22 @@ pub(super) fn card(fields: [&[u8]; 4], keys: &PanKeys) -> Result<Request, RowErr
     }))
 }
 
-fn account_number(text: &[u8]) -> Result<AccountNumber, RowError> {
+pub(super) fn currency_code(text: &[u8]) -> Result<Currency, RowError> {
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(CurrencyCode::from_alphabetic)
+        .map(CurrencyCode::currency)
+        .ok_or(RowError::Currency)
+}
+
+pub(super) fn account_number(text: &[u8]) -> Result<AccountNumber, RowError> {
     if text.trim_ascii() != text {
         return Err(RowError::Account);
     }
     AccountNumber::new(text).ok_or(RowError::Account)
 }
 
-fn amount(column: &'static str, text: &[u8]) -> Result<i64, RowError> {
+pub(super) fn amount(column: &'static str, text: &[u8]) -> Result<i64, RowError> {
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, text),
@@ -145,7 +152,7 @@ fn digits(text: &[u8]) -> Option<u64> {
 }
 
 /// ISO/IEC 7812-1, annex B: the check digit.
-fn luhn(pan: &[u8]) -> bool {
+pub(super) fn luhn(pan: &[u8]) -> bool {
     let sum: u32 = pan
         .iter()
         .rev()

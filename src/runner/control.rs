@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use gapless_engine::command::Request;
+use gapless_engine::command::{PostEntry, Request};
+use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
 use gapless_engine::outcome::{NightOutcome, PutOutcome, PutRefusal};
-use gapless_engine::{Answer, BusinessDates, Engine};
+use gapless_engine::{Answer, BusinessDates, Engine, EntrySums};
 use gapless_journal::{DurableHandle, Room, RoomHandle};
 use tokio::sync::{mpsc, oneshot};
 
@@ -123,6 +124,17 @@ pub struct Night {
     pub dates: BusinessDates,
 }
 
+/// What became of some of the batch's entries.
+#[derive(Clone, Debug)]
+pub struct Entries {
+    /// In their order.
+    pub outcomes: Vec<NightOutcome>,
+    /// All entries of the date so far.
+    pub totals: EntrySums,
+    /// The dates after them.
+    pub dates: BusinessDates,
+}
+
 /// Handles that exist once recovery is done.
 struct Recovered {
     durable: DurableHandle,
@@ -231,6 +243,21 @@ impl Control {
     /// [`Stopped`] when the daemon has stopped; the command may have had its effect.
     pub async fn night(&self, request: Request) -> Result<Night, Stopped> {
         self.run(move |engine| engine.night(&request)).await
+    }
+
+    /// Posts entries of one date, at most [`MAX_ROWS`] of them; answered in their
+    /// order, when they are durable. `None`, and no effect, while payments need the
+    /// journal for themselves: ask again.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the daemon has stopped; entries may have had their effect.
+    pub async fn entries(
+        &self,
+        date: Date,
+        entries: Vec<PostEntry>,
+    ) -> Result<Option<Entries>, Stopped> {
+        debug_assert!(entries.len() <= MAX_ROWS);
+        self.run(move |engine| engine.entries(date, &entries)).await
     }
 
     async fn run<R: Send + 'static>(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gapless_engine::code::ResponseCode;
-use gapless_engine::command::{Class, Command, Request, Reversal, Transaction};
+use gapless_engine::command::{Class, Command, PostEntry, Request, Reversal, Transaction};
 use gapless_engine::date::Date;
 use gapless_engine::ids::{Seq, TimeUs};
 use gapless_engine::outcome::{NightOutcome, NightRefusal, Outcome};
@@ -196,15 +196,35 @@ impl EngineHandle {
         }
         core.flush(&self.shared.gauges);
         let dates = core.engine.business();
-        let outcome = match answer {
-            Answer::Night(outcome) => outcome,
-            // Another answer would be a fault of ours, and is told as a refusal.
-            Answer::Message(_) | Answer::Put(_) | Answer::Done => NightOutcome::Refused {
-                why: NightRefusal::Malfunction,
-                state: dates.state,
-            },
-        };
+        let outcome = night_outcome(answer, dates.state);
         (super::Night { outcome, dates }, core.engine.last_seq())
+    }
+
+    /// Posts entries of the batch (at most 256), unless requests would be refused
+    /// for want of space now: then payments need what there is.
+    pub(crate) fn entries(
+        &self,
+        date: Date,
+        entries: &[PostEntry],
+    ) -> (Option<super::Entries>, Seq) {
+        let mut core = self.shared.core.borrow_mut();
+        if !core.has_room_for_entries(entries.len()) {
+            return (None, core.engine.last_seq());
+        }
+        let outcomes = entries
+            .iter()
+            .map(|entry| {
+                let answer = core.execute(&Request::PostEntry(*entry));
+                night_outcome(answer, core.engine.business().state)
+            })
+            .collect();
+        core.flush(&self.shared.gauges);
+        let told = super::Entries {
+            outcomes,
+            totals: core.engine.entries(date),
+            dates: core.engine.business(),
+        };
+        (Some(told), core.engine.last_seq())
     }
 
     /// Looks at the engine, between two commands.
@@ -223,6 +243,17 @@ impl EngineHandle {
             })),
         );
         let _ = receiver.await;
+    }
+}
+
+/// Another answer would be a fault of ours, and is told as a refusal.
+const fn night_outcome(answer: Answer, state: DateState) -> NightOutcome {
+    match answer {
+        Answer::Night(outcome) => outcome,
+        Answer::Message(_) | Answer::Put(_) | Answer::Done => NightOutcome::Refused {
+            why: NightRefusal::Malfunction,
+            state,
+        },
     }
 }
 
@@ -282,6 +313,14 @@ impl Core {
             return Err(Refused::Busy);
         }
         Ok(())
+    }
+
+    /// Whether so many of the batch's entries leave the journal room for payments.
+    fn has_room_for_entries(&self, entries: usize) -> bool {
+        let pending = self.appender.pending_bytes() + entries * Event::MAX_BYTES;
+        self.room.room() == Room::Normal
+            && !self.fatal.has_happened()
+            && pending <= self.options.max_pending_journal_bytes / 2
     }
 
     /// Decides, checks, applies, and appends the event to the open group.

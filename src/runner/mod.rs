@@ -12,7 +12,7 @@ mod fatal;
 mod link_port;
 pub mod release;
 
-pub use control::{Control, Following, Gauges, MAX_ROWS, Night, Phase, Status, Stopped};
+pub use control::{Control, Entries, Following, Gauges, MAX_ROWS, Night, Phase, Status, Stopped};
 pub(crate) use control::{Jobs, run_jobs};
 pub use core::{EngineHandle, JournalEnds, RunnerOptions};
 pub use fatal::Fatal;

@@ -93,6 +93,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// More lines for the table `[engine]`.
     pub engine: String,
+    /// More lines for the table `[bank]`.
+    pub bank: String,
 }
 
 impl Default for Settings {
@@ -102,6 +104,7 @@ impl Default for Settings {
             checkpoint_every_ms: 20,
             data_dir: None,
             engine: String::new(),
+            bank: String::new(),
         }
     }
 }
@@ -131,6 +134,7 @@ impl Site {
             base_after_events,
             checkpoint_every_ms,
             engine,
+            bank,
             ..
         } = settings;
         let config = format!(
@@ -141,6 +145,7 @@ dialects = {dialects:?}
 
 [bank]
 currencies = ["KRW"]
+{bank}
 
 [engine]
 accounts = 65_536
