@@ -49,11 +49,19 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// As the system reports them.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Opens a directory, to sync it again and again.
+    ///
+    /// # Errors
+    /// As the system reports them.
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>>;
+
     /// Makes the directory's entries durable.
     ///
     /// # Errors
     /// As the system reports them.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.open_dir(dir)?.sync()
+    }
 
     /// Creates a directory and its parents, durably.
     ///
@@ -121,6 +129,16 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+}
+
+/// An open directory.
+pub trait DiskDir: Send + Sync + fmt::Debug {
+    /// Makes its entries durable: names created, renamed and removed.
+    ///
+    /// # Errors
+    /// As the system reports them; afterwards nobody knows which changes of
+    /// names are durable.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// Holds a lock until dropped.

@@ -1,17 +1,16 @@
-//! The helper thread: prepares segments ahead of use, and releases old ones,
-//! so that the journal thread never waits for either.
+//! The helper: prepares segments ahead of use, and releases old ones, so that
+//! the journal thread never waits for either. A thread of its own as a rule;
+//! simulations take its steps within the journal's calls instead.
 
-use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{IoContext, JournalError};
 use crate::layout;
-use crate::limits::JournalOptions;
 use crate::pool::{Draft, Kept, Pool, Prepared, Shared};
+use crate::spare::{Made, SpareMaker};
 
 /// By how much slices grow when the segment in use is half full and the next
 /// is not ready: a slower commit is better than a refused request.
@@ -26,19 +25,106 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, JournalError>
         .at("start the helper thread for", &dir)
 }
 
-/// What there is to do, most urgent first.
-enum Job {
-    /// Give a spare the next segment's name.
+/// What is being done: where between two operations on the disk.
+#[derive(Debug)]
+enum Task {
+    /// To give a spare the next segment's name. Its header stays zero until
+    /// the journal thread writes it along with the first frame.
     Promote { spare: Prepared, number: u64 },
-    /// Give up the oldest segment.
+    /// The spare has the name, until the power goes.
+    Promoted { spare: Prepared },
+    /// To give up the oldest segment.
     Release { oldest: Kept },
-    /// Zero a file.
-    Prepare { recycled: Option<Draft>, spare: u64 },
+    /// Its name is gone, until the power goes. A segment of zeros with a
+    /// successor would look like damage, so nothing touches its bytes yet.
+    Released {
+        oldest: Kept,
+        recycled: Option<PathBuf>,
+    },
+    /// To make one more spare.
+    Prepare(SpareMaker),
+}
+
+/// What a step was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Done,
+    /// There is nothing to do.
+    Idle,
+    Failed,
+}
+
+/// The helper without a thread: its caller takes the steps.
+#[derive(Debug, Default)]
+pub(crate) struct Helper {
+    task: Option<Task>,
+}
+
+impl Helper {
+    /// Whether it is within a job, between two of its steps.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.task.is_some()
+    }
+
+    /// Goes on with its job, or begins the most urgent one.
+    pub(crate) fn step(&mut self, shared: &Shared) -> Step {
+        let task = (self.task.take()).or_else(|| next_task(shared, &mut shared.pool()));
+        let Some(task) = task else { return Step::Idle };
+        match advance(shared, task) {
+            Ok(next) => self.task = next,
+            Err(error) => {
+                shared.pool().fault = Some(error);
+                shared.ready.notify_all();
+                return Step::Failed;
+            }
+        }
+        if self.task.is_none() {
+            shared.ready.notify_all();
+        }
+        Step::Done
+    }
+
+    /// Works until the room is normal, or it is clear that it cannot be.
+    pub(crate) fn settle(&mut self, shared: &Shared) {
+        loop {
+            let settled = shared.is_settled(&shared.pool());
+            if settled || self.step(shared) != Step::Done {
+                return;
+            }
+        }
+    }
+
+    /// Works until the next segment has its name.
+    pub(crate) fn bring_next(&mut self, shared: &Shared) {
+        loop {
+            let there = shared.pool().next.is_some();
+            if there || self.step(shared) != Step::Done {
+                return;
+            }
+        }
+    }
+
+    /// Ends the job that it is within.
+    pub(crate) fn finish(&mut self, shared: &Shared) {
+        while self.is_busy() {
+            self.step(shared);
+        }
+    }
+
+    /// Does all that there is to do, up to the first failure.
+    pub(crate) fn run(&mut self, shared: &Shared) {
+        while self.step(shared) == Step::Done {}
+    }
 }
 
 fn run(shared: &Shared) {
-    while let Some(job) = wait_for_job(shared) {
-        if !work(shared, job) {
+    while let Some(task) = wait_for_task(shared) {
+        let mut helper = Helper { task: Some(task) };
+        let mut last = Step::Done;
+        while helper.is_busy() {
+            last = helper.step(shared);
+        }
+        if last == Step::Failed {
             // Nothing may be tried again at once: wait, unless stopped or
             // asked to release something, which makes space.
             let pool = shared.pool();
@@ -54,40 +140,14 @@ fn run(shared: &Shared) {
     }
 }
 
-/// Does all that there is to do, without a thread, up to the first failure.
-pub(crate) fn run_inline(shared: &Shared) {
-    loop {
-        let job = next_job(shared, &mut shared.pool());
-        let Some(job) = job else { return };
-        if !work(shared, job) {
-            return;
-        }
-    }
-}
-
-/// Does one job and says how it went; `false` is a failure.
-fn work(shared: &Shared, job: Job) -> bool {
-    let done = match job {
-        Job::Promote { spare, number } => promote(shared, spare, number),
-        Job::Release { oldest } => release(shared, oldest),
-        Job::Prepare { recycled, spare } => prepare(shared, recycled, spare),
-    };
-    let fine = done.is_ok();
-    if let Err(error) = done {
-        shared.pool().fault = Some(error);
-    }
-    shared.ready.notify_all();
-    fine
-}
-
-fn wait_for_job(shared: &Shared) -> Option<Job> {
+fn wait_for_task(shared: &Shared) -> Option<Task> {
     let mut pool = shared.pool();
     loop {
         if shared.stopping.load(Ordering::Acquire) {
             return None;
         }
-        if let Some(job) = next_job(shared, &mut pool) {
-            return Some(job);
+        if let Some(task) = next_task(shared, &mut pool) {
+            return Some(task);
         }
         pool = shared
             .work
@@ -96,64 +156,92 @@ fn wait_for_job(shared: &Shared) -> Option<Job> {
     }
 }
 
-fn next_job(shared: &Shared, pool: &mut Pool) -> Option<Job> {
+/// The most urgent job.
+fn next_task(shared: &Shared, pool: &mut Pool) -> Option<Task> {
+    if shared.fatal().is_some() {
+        return None;
+    }
     if pool.next.is_none()
         && let Some(spare) = pool.spares.pop_front()
     {
-        return Some(Job::Promote {
+        return Some(Task::Promote {
             spare,
             number: pool.taken + 1,
         });
     }
     let release_before = shared.release_before.load(Ordering::Acquire);
-    if !shared.release_stopped.load(Ordering::Acquire)
-        && let Some(follower) = pool.kept.get(1)
+    if let Some(follower) = pool.kept.get(1)
         && follower.first <= release_before
         && let Some(oldest) = pool.kept.pop_front()
     {
-        return Some(Job::Release { oldest });
+        return Some(Task::Release { oldest });
     }
     let wanted = shared.options.reserve_segments + usize::from(pool.next.is_none());
     if pool.spares.len() < wanted {
         pool.last_spare += 1;
-        return Some(Job::Prepare {
-            recycled: pool.drafts.pop_front(),
-            spare: pool.last_spare,
-        });
+        return Some(Task::Prepare(SpareMaker::new(
+            &shared.options,
+            pool.drafts.pop_front(),
+            pool.last_spare,
+        )));
     }
     // All that failed before has been done since.
     pool.fault = None;
     None
 }
 
-/// Renames a spare to the next segment's name. Its header stays zero until
-/// the journal thread writes it along with the first frame.
-fn promote(shared: &Shared, spare: Prepared, number: u64) -> Result<(), JournalError> {
+/// Takes one step; returns the job's rest.
+fn advance(shared: &Shared, task: Task) -> Result<Option<Task>, JournalError> {
+    match task {
+        Task::Promote { spare, number } => promote(shared, spare, number).map(Some),
+        Task::Promoted { spare } => {
+            sync_names(shared)?;
+            shared.pool().next = Some(spare);
+            Ok(None)
+        }
+        Task::Release { oldest } => release(shared, oldest).map(Some),
+        Task::Released { oldest, recycled } => {
+            // One at a time, so that no gap is left if the power goes.
+            sync_names(shared)?;
+            released(shared, &oldest, recycled);
+            Ok(None)
+        }
+        Task::Prepare(maker) => prepare(shared, maker),
+    }
+}
+
+/// Syncs the directory. If that fails, nobody knows which names are still
+/// there after a power loss, and a later sync that succeeds may not mean what
+/// it says: the journal ends here, and the next start looks afresh.
+fn sync_names(shared: &Shared) -> Result<(), JournalError> {
     let dir = &shared.options.dir;
-    let path = layout::segment_path(dir, number);
-    let renamed = shared
-        .disk
-        .rename(&spare.path, &path)
-        .at("rename", &spare.path)
-        .and_then(|()| shared.disk.sync_dir(dir).at("sync", dir));
-    if let Err(error) = renamed {
-        // What the directory holds now is unknown, so the file is not used
-        // again; a later one takes its name.
+    let synced = shared.names.sync().at("sync", dir);
+    if let Err(error) = &synced {
+        shared.fail(error.clone());
+    }
+    synced
+}
+
+fn promote(shared: &Shared, spare: Prepared, number: u64) -> Result<Task, JournalError> {
+    let path = layout::segment_path(&shared.options.dir, number);
+    let renamed = shared.disk.rename(&spare.path, &path);
+    if let Err(error) = renamed.at("rename", &spare.path) {
+        // Which name it has is unknown, so the file is not used again; a
+        // later one takes the segment's name.
         shared.lose_ready(spare.file_bytes);
         return Err(error);
     }
-    shared.pool().next = Some(Prepared { path, ..spare });
-    Ok(())
+    Ok(Task::Promoted {
+        spare: Prepared { path, ..spare },
+    })
 }
 
-/// Recycles or removes a segment. Its name must be gone for good before its
-/// bytes are touched: a segment of zeros with a successor would look like
-/// damage.
-fn release(shared: &Shared, oldest: Kept) -> Result<(), JournalError> {
+/// Takes a segment's name away, to recycle or to remove the file.
+fn release(shared: &Shared, oldest: Kept) -> Result<Task, JournalError> {
     let dir = &shared.options.dir;
     let disk = &*shared.disk;
     let path = layout::segment_path(dir, oldest.number);
-    let recycle = {
+    let recycled = {
         let mut pool = shared.pool();
         let waiting = pool.drafts.len() + pool.spares.len();
         let wanted = waiting <= shared.options.reserve_segments
@@ -163,7 +251,7 @@ fn release(shared: &Shared, oldest: Kept) -> Result<(), JournalError> {
             layout::draft_path(dir, pool.last_spare)
         })
     };
-    let moved = match &recycle {
+    let moved = match &recycled {
         Some(draft) => disk.rename(&path, draft).at("rename", &path),
         None => disk.remove(&path).at("remove", &path),
     };
@@ -171,12 +259,11 @@ fn release(shared: &Shared, oldest: Kept) -> Result<(), JournalError> {
         shared.pool().kept.push_front(oldest);
         return Err(error);
     }
-    // One at a time, so that no gap is left if the power goes.
-    if let Err(error) = disk.sync_dir(dir).at("sync", dir) {
-        shared.release_stopped.store(true, Ordering::Release);
-        return Err(error);
-    }
-    match recycle {
+    Ok(Task::Released { oldest, recycled })
+}
+
+fn released(shared: &Shared, oldest: &Kept, recycled: Option<PathBuf>) {
+    match recycled {
         Some(path) => shared.pool().drafts.push_back(Draft {
             path,
             file_bytes: oldest.file_bytes,
@@ -188,11 +275,9 @@ fn release(shared: &Shared, oldest: Kept) -> Result<(), JournalError> {
                 .fetch_sub(oldest.file_bytes, Ordering::Relaxed);
         }
     }
-    Ok(())
 }
 
-/// Makes one more spare.
-fn prepare(shared: &Shared, recycled: Option<Draft>, spare: u64) -> Result<(), JournalError> {
+fn prepare(shared: &Shared, maker: SpareMaker) -> Result<Option<Task>, JournalError> {
     let pace = || {
         if shared.stopping.load(Ordering::Acquire) {
             None
@@ -202,94 +287,22 @@ fn prepare(shared: &Shared, recycled: Option<Draft>, spare: u64) -> Result<(), J
             Some(shared.options.zero_slice_bytes)
         }
     };
-    let held = recycled.as_ref().map_or(0, |draft| draft.file_bytes);
-    let made = make_spare(&*shared.disk, &shared.options, recycled, spare, &pace);
-    let made = match made {
-        Ok(Some(made)) => made,
-        // Stopped half-way: the draft stays, as it would after a crash.
-        Ok(None) => return Ok(()),
+    let held = maker.held;
+    match maker.step(&*shared.disk, &shared.options, &pace) {
+        Ok(Made::Part(maker)) => Ok(Some(Task::Prepare(maker))),
+        Ok(Made::Stopped) => Ok(None),
+        Ok(Made::Spare(spare)) => {
+            shared.disk_bytes.fetch_add(
+                spare.file_bytes - held.min(spare.file_bytes),
+                Ordering::Relaxed,
+            );
+            shared.add_ready(spare.file_bytes);
+            shared.pool().spares.push_back(spare);
+            Ok(None)
+        }
         Err(error) => {
             shared.disk_bytes.fetch_sub(held, Ordering::Relaxed);
-            return Err(error);
+            Err(error)
         }
-    };
-    shared.disk_bytes.fetch_add(
-        made.file_bytes - held.min(made.file_bytes),
-        Ordering::Relaxed,
-    );
-    shared.add_ready(made.file_bytes);
-    shared.pool().spares.push_back(made);
-    Ok(())
-}
-
-/// Zeroes a recycled or a new file in small synced slices and names it a
-/// spare. `pace` is asked for each slice's bytes; `None` stops, and then
-/// `None` is returned. A file on which anything failed is
-/// removed, never tried again.
-pub(crate) fn make_spare(
-    disk: &dyn Disk,
-    options: &JournalOptions,
-    recycled: Option<Draft>,
-    number: u64,
-    pace: &dyn Fn() -> Option<usize>,
-) -> Result<Option<Prepared>, JournalError> {
-    let dir = &options.dir;
-    let file_bytes = options.segment_bytes;
-    let (draft, fresh, whole) = match recycled {
-        Some(draft) => (draft.path, false, draft.whole),
-        None => (layout::draft_path(dir, number), true, false),
-    };
-    // Asked before a byte is written, so that a full disk is not stirred at
-    // every attempt.
-    if fresh && disk.free_bytes(dir).at("measure", dir)? < file_bytes {
-        return Err(JournalError::NoSpace { dir: dir.clone() });
     }
-    let mode = if fresh {
-        OpenMode::CreateNew
-    } else {
-        OpenMode::Write
-    };
-    let zeroed = (|| {
-        let file = disk.open(&draft, mode).at("open", &draft)?;
-        if (options.zero_recycled || !whole) && !zero(&*file, &draft, file_bytes, pace)? {
-            return Ok(None);
-        }
-        let path = layout::spare_path(dir, number);
-        disk.rename(&draft, &path).at("rename", &draft)?;
-        Ok(Some(Prepared {
-            file,
-            path,
-            file_bytes,
-        }))
-    })();
-    if zeroed.is_err()
-        && let Err(error) = disk.remove(&draft)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        // The first error matters more; the next start removes the draft.
-        return zeroed;
-    }
-    zeroed
-}
-
-fn zero(
-    file: &dyn DiskFile,
-    path: &Path,
-    bytes: u64,
-    pace: &dyn Fn() -> Option<usize>,
-) -> Result<bool, JournalError> {
-    let mut zeros = Vec::new();
-    let mut at = 0;
-    while at < bytes {
-        let Some(slice) = pace() else {
-            return Ok(false);
-        };
-        let n = usize::try_from(bytes - at).map_or(slice, |left| left.min(slice));
-        zeros.resize(n.max(1), 0);
-        file.write_at(&zeros, at).at("write", path)?;
-        file.sync_data().at("sync", path)?;
-        at += zeros.len() as u64;
-    }
-    file.sync_all().at("sync", path)?;
-    Ok(true)
 }

@@ -8,17 +8,18 @@ use std::thread::JoinHandle;
 use crate::disk::{DiskFile, DiskLock};
 use crate::error::{IoContext, JournalError};
 use crate::format::{FrameHeader, SegmentEnd, SegmentHeader, Uuid};
-use crate::helper;
-use crate::limits::{SEGMENT_HEADER_BYTES, frame_bytes};
+use crate::helper::{self, Helper, Step};
+use crate::limits::{HelperMode, SEGMENT_HEADER_BYTES, frame_bytes};
 use crate::pool::{Kept, Prepared, RetentionHandle, RoomHandle, Shared};
 use crate::port::{Batch, Port, Seq, Verdict};
+use crate::sim;
 
 /// The one writer of a journal directory. Dropping it stops the helper thread
 /// and unlocks the directory.
 #[derive(Debug)]
 pub struct FileJournal {
     shared: Arc<Shared>,
-    helper: Option<JoinHandle<()>>,
+    hands: Hands,
     uuid: Uuid,
     incarnation: u64,
     segment: Segment,
@@ -28,10 +29,19 @@ pub struct FileJournal {
     /// The frame that is being written, with the header before it if it opens
     /// a segment.
     frame: Vec<u8>,
-    /// Set by the first failure, which no later success undoes.
-    failed: Option<JournalError>,
     /// Last, so that nothing of ours is at work when somebody else may start.
     _lock: Box<dyn DiskLock>,
+}
+
+/// Who does the helper's work.
+#[derive(Debug)]
+enum Hands {
+    Thread(JoinHandle<()>),
+    Inline(Helper),
+    /// With the state of the generator that says when it gets how many turns.
+    Stepped(Helper, u64),
+    /// At the end.
+    Gone,
 }
 
 /// The segment that is being written.
@@ -72,17 +82,16 @@ impl FileJournal {
             previous_crc,
         } = opened;
         shared.set_current(segment.file_bytes.saturating_sub(segment.offset));
-        let helper = if shared.options.inline_helper {
-            helper::run_inline(&shared);
-            None
-        } else {
-            Some(helper::start(Arc::clone(&shared))?)
+        let hands = match shared.options.helper {
+            HelperMode::Thread => Hands::Thread(helper::start(Arc::clone(&shared))?),
+            HelperMode::Inline => Hands::Inline(Helper::default()),
+            HelperMode::Stepped(seed) => Hands::Stepped(Helper::default(), seed),
         };
         let frame =
             Vec::with_capacity(SEGMENT_HEADER_BYTES + frame_bytes(shared.options.max_group_bytes));
-        let journal = Self {
+        let mut journal = Self {
             shared,
-            helper,
+            hands,
             uuid,
             incarnation,
             segment,
@@ -90,10 +99,13 @@ impl FileJournal {
             previous_crc,
             last_batch: 0,
             frame,
-            failed: None,
             _lock: lock,
         };
-        journal.shared.wait_for_room();
+        match &mut journal.hands {
+            Hands::Stepped(helper, _) => helper.settle(&journal.shared),
+            Hands::Inline(helper) => helper.run(&journal.shared),
+            Hands::Thread(_) | Hands::Gone => journal.shared.wait_for_room(),
+        }
         Ok(journal)
     }
 
@@ -122,11 +134,13 @@ impl FileJournal {
             return Ok(None);
         }
         self.help();
+        let waits = matches!(self.hands, Hands::Thread(_));
         let Prepared {
             file,
             path,
             file_bytes,
-        } = self.shared.take_next()?;
+        } = self.shared.take_next(waits)?;
+        self.turns();
         let number = self.segment.number + 1;
         let header = SegmentHeader {
             uuid: self.uuid,
@@ -187,13 +201,17 @@ impl FileJournal {
             batch_id: batch.batch_id,
         };
         let crc = header.encode(self.segment.seed, batch.events, &mut self.frame);
-        let segment = &mut self.segment;
+        self.turns();
+        let segment = &self.segment;
         segment
             .file
             .write_at(&self.frame, segment.offset)
             .at("write", &segment.path)?;
+        self.turns();
+        let segment = &mut self.segment;
         segment.file.sync_data().at("sync", &segment.path)?;
         segment.offset += self.frame.len() as u64;
+        self.turns();
         Ok(crc)
     }
 
@@ -202,7 +220,7 @@ impl FileJournal {
     /// torn tail.
     fn close(&mut self) -> Result<(), JournalError> {
         let fits = self.segment.offset + frame_bytes(0) as u64 <= self.segment.file_bytes;
-        if self.failed.is_some() || self.head == 0 || !fits {
+        if self.shared.fatal().is_some() || self.head == 0 || !fits {
             return Ok(());
         }
         self.frame.clear();
@@ -218,7 +236,7 @@ impl FileJournal {
     }
 
     /// Tells the helper that the next segment is in use.
-    fn begun(&self, first: Seq, free: u64) {
+    fn begun(&mut self, first: Seq, free: u64) {
         self.shared.begin_segment(self.segment.file_bytes, free);
         self.shared.pool().kept.push_back(Kept {
             number: self.segment.number,
@@ -226,13 +244,36 @@ impl FileJournal {
             file_bytes: self.segment.file_bytes,
         });
         self.shared.work.notify_all();
-        self.help();
+        if let Hands::Inline(helper) = &mut self.hands {
+            helper.run(&self.shared);
+        }
     }
 
-    /// Does the helper's work if there is no helper.
-    fn help(&self) {
-        if self.helper.is_none() {
-            helper::run_inline(&self.shared);
+    /// Does what the next segment needs if no thread does it.
+    fn help(&mut self) {
+        match &mut self.hands {
+            Hands::Inline(helper) => helper.run(&self.shared),
+            Hands::Stepped(helper, _) => helper.bring_next(&self.shared),
+            Hands::Thread(_) | Hands::Gone => {}
+        }
+    }
+
+    /// Between two operations of the journal's own, when a simulation's
+    /// helper may get a few steps in.
+    fn turns(&mut self) {
+        let Hands::Stepped(helper, state) = &mut self.hands else {
+            return;
+        };
+        // Often none, so that jobs stay half-done over many groups too.
+        let turns = match sim::next(state) % 16 {
+            drawn @ 0..6 => drawn,
+            15 => 16,
+            _ => 0,
+        };
+        for _ in 0..turns {
+            if helper.step(&self.shared) != Step::Done {
+                break;
+            }
         }
     }
 }
@@ -247,7 +288,7 @@ impl Port for FileJournal {
     }
 
     fn submit(&mut self, batch: Batch<'_>) -> Verdict {
-        if let Some(error) = &self.failed {
+        if let Some(error) = self.shared.fatal() {
             return Verdict::Failed(error.clone());
         }
         let limit = self.shared.options.max_group_bytes;
@@ -270,14 +311,14 @@ impl Port for FileJournal {
                 // What reached the disk is unknown. A second sync could
                 // succeed and mean nothing, since the system may have dropped
                 // the pages that failed.
-                self.failed = Some(error.clone());
+                self.shared.fail(error.clone());
                 Verdict::Failed(error)
             }
         }
     }
 
     fn resolve(&mut self, batch_id: u64) -> Verdict {
-        match &self.failed {
+        match self.shared.fatal() {
             _ if batch_id <= self.last_batch => Verdict::Durable,
             Some(error) => Verdict::Failed(error.clone()),
             None => Verdict::Rejected { head: self.head },
@@ -294,9 +335,11 @@ impl Drop for FileJournal {
         let pool = self.shared.pool();
         self.shared.work.notify_all();
         drop(pool);
-        if let Some(helper) = self.helper.take() {
+        match std::mem::replace(&mut self.hands, Hands::Gone) {
             // A helper that panicked has nothing left to say.
-            drop(helper.join());
+            Hands::Thread(helper) => drop(helper.join()),
+            Hands::Stepped(mut helper, _) => helper.finish(&self.shared),
+            Hands::Inline(_) | Hands::Gone => {}
         }
     }
 }

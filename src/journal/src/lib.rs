@@ -29,12 +29,13 @@ mod port;
 mod reader;
 mod scan;
 pub mod sim;
+mod spare;
 
 pub use committer::{
     AppendError, Appender, Committer, CommitterOptions, DurableHandle, GroupGuard, Hooks,
     InlineCommitter,
 };
-pub use disk::{Disk, DiskFile, DiskLock, OpenMode, RealDisk};
+pub use disk::{Disk, DiskDir, DiskFile, DiskLock, OpenMode, RealDisk};
 pub use error::JournalError;
 pub use journal::FileJournal;
 pub use limits::*;

@@ -62,6 +62,22 @@ const _: () = {
     assert!(MAX_GROUP_BYTES < u32::MAX as usize / 4);
 };
 
+/// Who does the helper's work: segments ahead of use, release of old ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelperMode {
+    /// A thread of its own.
+    Thread,
+    /// Whoever calls the journal, all that there is to do at once, so that a
+    /// simulation's order of operations is always the same. It stalls
+    /// commits; never for production.
+    Inline,
+    /// Whoever calls the journal, a step at a time between the journal's own
+    /// operations on the disk, how many where follows from the seed: any
+    /// order in which a thread could have taken them, and the same again for
+    /// the same seed. Never for production.
+    Stepped(u64),
+}
+
 /// How a journal is laid out on disk.
 #[derive(Clone, Debug)]
 pub struct JournalOptions {
@@ -97,10 +113,8 @@ pub struct JournalOptions {
     /// at opening: a caller that replays from here verifies the rest by
     /// reading it. 0 or 1 checks everything.
     pub verify_from: Seq,
-    /// No helper thread: its work is done within calls of the journal, so
-    /// that a simulation's order of operations follows from its seed. It
-    /// stalls commits; never for production.
-    pub inline_helper: bool,
+    /// Who prepares segments ahead of use and releases old ones.
+    pub helper: HelperMode,
     /// The identity of a journal that is created; random if `None`.
     pub uuid: Option<[u8; 16]>,
 }
@@ -120,7 +134,7 @@ impl JournalOptions {
             retry_interval: Duration::from_secs(1),
             full_wait: Duration::from_secs(5),
             verify_from: 0,
-            inline_helper: false,
+            helper: HelperMode::Thread,
             uuid: None,
         }
     }

@@ -9,13 +9,13 @@ use crate::disk::{Disk, DiskLock, OpenMode};
 use crate::error::{IoContext, JournalError};
 use crate::format::{FrameHeader, Identity, SegmentEnd, SegmentHeader, Uuid};
 use crate::frames::FrameWalk;
-use crate::helper;
 use crate::journal::{FileJournal, Opened, Segment};
 use crate::layout::{self, IdentityState, Listing};
 use crate::limits::{JournalOptions, MAX_GROUP_BYTES, SEGMENT_HEADER_BYTES, frame_bytes};
 use crate::pool::{Draft, Kept, Pool, Prepared, Shared};
 use crate::port::Seq;
 use crate::scan::{Scan, TailGroup, TornTail, scan_dir};
+use crate::spare::{Made, SpareMaker};
 
 /// Opens journals.
 #[derive(Clone, Copy, Debug)]
@@ -99,12 +99,13 @@ impl Journal {
         // and the sync behind it. What is seen here must be what is there
         // after a power loss before anything is built on it: a released
         // segment's name, say, before its bytes are zeroed.
-        disk.sync_dir(&dir).at("sync", &dir)?;
+        let names = disk.open_dir(&dir).at("open", &dir)?;
+        names.sync().at("sync", &dir)?;
         let listing = layout::list(&*disk, &dir)?;
         let identity = layout::read_identity(&*disk, &dir)?;
         let found = scan_dir(&*disk, &dir, &listing, identity, options.verify_from)?;
         let mut opening = Opening {
-            shared: Shared::new(disk, options),
+            shared: Shared::new(disk, names, options),
             listing,
             identity,
         };
@@ -228,7 +229,7 @@ impl Opening {
             layout::draft_path(self.dir(), pool.last_spare)
         };
         self.disk().rename(path, &to).at("rename", path)?;
-        self.disk().sync_dir(self.dir()).at("sync", self.dir())?;
+        self.shared.names.sync().at("sync", self.dir())?;
         let Some(file) = self.usable(to)? else {
             return Ok(());
         };
@@ -358,7 +359,7 @@ impl Opening {
         file.sync_all().at("sync", &path)?;
         let name = layout::segment_path(self.dir(), number);
         self.disk().rename(&path, &name).at("rename", &path)?;
-        self.disk().sync_dir(self.dir()).at("sync", self.dir())?;
+        self.shared.names.sync().at("sync", self.dir())?;
         self.keep(number, header.first(), file_bytes);
         self.shared.pool().taken = number;
         let segment = Segment {
@@ -395,11 +396,18 @@ impl Opening {
         let options = &self.shared.options;
         // Nobody else is writing yet whom larger slices could delay.
         let pace = || Some(options.zero_slice_bytes.max(MAX_GROUP_BYTES));
-        helper::make_spare(self.disk(), options, recycled, number, &pace)?.ok_or_else(|| {
-            JournalError::NoSpace {
-                dir: options.dir.clone(),
-            }
-        })
+        let mut maker = SpareMaker::new(options, recycled, number);
+        loop {
+            maker = match maker.step(self.disk(), options, &pace)? {
+                Made::Part(maker) => maker,
+                Made::Spare(spare) => return Ok(spare),
+                Made::Stopped => {
+                    return Err(JournalError::NoSpace {
+                        dir: options.dir.clone(),
+                    });
+                }
+            };
+        }
     }
 
     fn start(

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskDir, DiskFile};
 use crate::error::JournalError;
 use crate::limits::JournalOptions;
 use crate::port::Seq;
@@ -71,6 +71,9 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
+    /// The journal's directory, open from the start on: a sync of it neither
+    /// needs a free file descriptor nor misses an error of before.
+    pub names: Box<dyn DiskDir>,
     pub options: JournalOptions,
     pool: Mutex<Pool>,
     /// The helper has work.
@@ -83,16 +86,20 @@ pub(crate) struct Shared {
     current_bytes: AtomicU64,
     pub disk_bytes: AtomicU64,
     pub release_before: AtomicU64,
-    /// Nothing is released any more: whether the oldest segment's name is gone
-    /// for good is unknown, and releasing the one behind it could leave a gap.
-    pub release_stopped: AtomicBool,
+    /// The failure that ended the journal, which no later success undoes.
+    fatal: OnceLock<JournalError>,
     pub stopping: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(disk: Arc<dyn Disk>, options: JournalOptions) -> Self {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        names: Box<dyn DiskDir>,
+        options: JournalOptions,
+    ) -> Self {
         Self {
             disk,
+            names,
             options,
             pool: Mutex::default(),
             work: Condvar::new(),
@@ -101,7 +108,7 @@ impl Shared {
             current_bytes: AtomicU64::new(0),
             disk_bytes: AtomicU64::new(0),
             release_before: AtomicU64::new(0),
-            release_stopped: AtomicBool::new(false),
+            fatal: OnceLock::new(),
             stopping: AtomicBool::new(false),
         }
     }
@@ -109,6 +116,20 @@ impl Shared {
     /// Held for moments only, never during I/O.
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the journal. The first failure stays.
+    pub(crate) fn fail(&self, error: JournalError) {
+        // Whoever failed before has said why.
+        drop(self.fatal.set(error));
+        // Under the lock, so that nobody who waits can miss it.
+        let pool = self.pool();
+        self.ready.notify_all();
+        drop(pool);
+    }
+
+    pub(crate) fn fatal(&self) -> Option<&JournalError> {
+        self.fatal.get()
     }
 
     pub(crate) fn room(&self) -> Room {
@@ -160,7 +181,7 @@ impl Shared {
     /// Waits until the room is normal, or the helper says that it cannot be.
     pub(crate) fn wait_for_room(&self) {
         let mut pool = self.pool();
-        while self.room() != Room::Normal && pool.fault.is_none() {
+        while !self.is_settled(&pool) {
             pool = self
                 .ready
                 .wait(pool)
@@ -168,17 +189,26 @@ impl Shared {
         }
     }
 
-    /// Takes the next segment; waits for it up to the time set.
-    pub(crate) fn take_next(&self) -> Result<Prepared, JournalError> {
+    /// Whether the room is normal, or it is clear that it cannot be.
+    pub(crate) fn is_settled(&self, pool: &Pool) -> bool {
+        self.room() == Room::Normal || pool.fault.is_some() || self.fatal().is_some()
+    }
+
+    /// Takes the next segment; waits for it up to the time set if a helper
+    /// thread may bring it.
+    pub(crate) fn take_next(&self, waits: bool) -> Result<Prepared, JournalError> {
         let deadline = Instant::now() + self.options.full_wait;
         let mut pool = self.pool();
         loop {
+            if let Some(fatal) = self.fatal() {
+                return Err(fatal.clone());
+            }
             if let Some(next) = pool.next.take() {
                 pool.taken += 1;
                 return Ok(next);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.options.inline_helper {
+            if left.is_zero() || !waits {
                 return Err(pool.fault.clone().unwrap_or_else(|| JournalError::NoSpace {
                     dir: self.options.dir.clone(),
                 }));
@@ -204,10 +234,11 @@ impl RoomHandle {
         self.0.room()
     }
 
-    /// Why the next segment cannot be had, if it cannot: for logs and alarms.
+    /// Why the journal ended, or why the next segment cannot be had, if it
+    /// cannot: for logs and alarms.
     #[must_use]
     pub fn fault(&self) -> Option<JournalError> {
-        self.0.pool().fault.clone()
+        (self.0.fatal().cloned()).or_else(|| self.0.pool().fault.clone())
     }
 }
 

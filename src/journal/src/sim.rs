@@ -6,7 +6,11 @@
 //!   loss keeps an arbitrary subset of them;
 //! - created, renamed and removed names are volatile until a sync of the
 //!   directory; a power loss keeps a prefix or a subset of the changes;
-//! - a failed sync loses what it was to write: the bytes may still read back,
+//! - a failed sync of a directory leaves a part of the changes durable; with
+//!   the log of a journaling file system gone, nothing can be changed until
+//!   the power comes back, else a later sync writes the rest. A file system
+//!   that forgets changes of names and goes on is not simulated;
+//! - a failed sync of a file loses what it was to write: the bytes may still read back,
 //!   and a later sync succeeds without writing them, as Linux does it.
 //!
 //! The same seeds and the same order of operations give the same disk.
@@ -19,7 +23,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Disk, DiskFile, DiskLock, OpenMode};
+use crate::disk::{Disk, DiskDir, DiskFile, DiskLock, OpenMode};
+pub(crate) use file::next;
 use world::{Act, World};
 
 /// Something that goes wrong. Operations are counted from the moment when the
@@ -43,6 +48,16 @@ pub enum Fault {
         at: u64,
         /// Whether the lost bytes still read back until the power goes.
         reads_back: bool,
+    },
+    /// The n-th sync of a directory fails: a part of the changes of names got
+    /// written.
+    DirSyncFails {
+        /// n, counting syncs of directories only.
+        at: u64,
+        /// Whether the file system takes no change any more until the power
+        /// goes (as ext4 and XFS do once their log fails), or goes on, and a
+        /// later sync writes the rest.
+        shuts_down: bool,
     },
     /// The power goes during the n-th operation; everything fails until
     /// [`SimDisk::power_loss`].
@@ -135,6 +150,12 @@ impl SimDisk {
         self.world().process_loss();
     }
 
+    /// Whether the file system takes no change until the power has been off.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.world().is_shut_down()
+    }
+
     /// A disk of its own with the same contents and no open files.
     #[must_use]
     pub fn fork(&self) -> Self {
@@ -164,6 +185,13 @@ struct SimFile {
 }
 
 #[derive(Debug)]
+struct SimDir {
+    disk: SimDisk,
+    path: PathBuf,
+    power: u64,
+}
+
+#[derive(Debug)]
 struct SimLock {
     disk: SimDisk,
     path: PathBuf,
@@ -179,7 +207,12 @@ fn name_of(path: &Path) -> String {
 impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         let mut world = self.world();
-        world.act(&name_of(path), Act::Other)?;
+        let act = if mode == OpenMode::Read {
+            Act::Read
+        } else {
+            Act::Change
+        };
+        world.act(&name_of(path), act)?;
         let inode = world.open(path, mode)?;
         Ok(Box::new(SimFile {
             disk: self.clone(),
@@ -191,38 +224,46 @@ impl Disk for SimDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut world = self.world();
-        world.act(&name_of(dir), Act::Other)?;
+        world.act(&name_of(dir), Act::Read)?;
         world.list(dir)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
-        world.act(&name_of(path), Act::Other)?;
+        world.act(&name_of(path), Act::Change)?;
         world.remove(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.world();
-        world.act(&name_of(to), Act::Other)?;
+        world.act(&name_of(to), Act::Change)?;
         world.rename(from, to)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut world = self.world();
-        world.act(&name_of(dir), Act::Other)?;
-        world.sync_dir(dir)
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        let world = self.world();
+        world.check_dir(dir)?;
+        Ok(Box::new(SimDir {
+            disk: self.clone(),
+            path: dir.to_path_buf(),
+            power: world.power(),
+        }))
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let mut world = self.world();
-        world.act(&name_of(dir), Act::Other)?;
+        let act = match world.check_dir(dir) {
+            Ok(()) => Act::Read,
+            Err(_) => Act::Change,
+        };
+        world.act(&name_of(dir), act)?;
         world.create_dir_all(dir);
         Ok(())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         let mut world = self.world();
-        world.act(&name_of(path), Act::Other)?;
+        world.act(&name_of(path), Act::Change)?;
         world.lock(path)?;
         Ok(Box::new(SimLock {
             disk: self.clone(),
@@ -233,25 +274,29 @@ impl Disk for SimDisk {
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         let mut world = self.world();
-        world.act(&name_of(dir), Act::Other)?;
+        world.act(&name_of(dir), Act::Read)?;
         Ok(world.free())
     }
 }
 
 impl SimFile {
     /// Runs `work` on the file unless a fault or the power prevents it.
-    fn run<T>(&self, work: impl FnOnce(&mut World, u64) -> io::Result<T>) -> io::Result<T> {
+    fn run<T>(
+        &self,
+        act: Act,
+        work: impl FnOnce(&mut World, u64) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut world = self.disk.world();
         world.check_power(self.power)?;
         let name = world.name(self.inode);
-        world.act(&name, Act::Other)?;
+        world.act(&name, act)?;
         work(&mut world, self.inode)
     }
 }
 
 impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.run(|world, inode| world.read(inode, buf, offset))
+        self.run(Act::Read, |world, inode| world.read(inode, buf, offset))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -274,17 +319,25 @@ impl DiskFile for SimFile {
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.run(|world, inode| world.set_len(inode, bytes))
+        self.run(Act::Change, |world, inode| world.set_len(inode, bytes))
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.run(|world, inode| world.len(inode))
+        self.run(Act::Read, |world, inode| world.len(inode))
     }
 }
 
 impl Drop for SimFile {
     fn drop(&mut self) {
         self.disk.world().close(self.inode, self.power);
+    }
+}
+
+impl DiskDir for SimDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut world = self.disk.world();
+        world.check_power(self.power)?;
+        world.sync_dir(&self.path)
     }
 }
 

@@ -13,8 +13,8 @@ use std::thread;
 use common::{DIR, read_all, sim_options};
 use gapless_journal::sim::{Fault, SimDisk};
 use gapless_journal::{
-    AppendError, Batch, Committer, CommitterOptions, Disk, Hooks, Journal, JournalError,
-    JournalOptions, Port, Reader, Seq, Verdict,
+    AppendError, Batch, Committer, CommitterOptions, Disk, HelperMode, Hooks, Journal,
+    JournalError, JournalOptions, Port, Reader, Seq, Verdict,
 };
 
 /// A port that reports each batch and answers when and what it is told.
@@ -205,7 +205,7 @@ fn several_producers_keep_one_order_and_nothing_is_lost() {
     const EACH: u64 = 3000;
     let disk = SimDisk::new(3);
     let options = JournalOptions {
-        inline_helper: false,
+        helper: HelperMode::Thread,
         ..sim_options(16 << 10)
     };
     let opened = Journal::open(Arc::new(disk.clone()), options).unwrap();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{Owned, event, read_all, submit};
-use gapless_journal::{Disk, Journal, JournalOptions, RealDisk, scan};
+use gapless_journal::{Disk, HelperMode, Journal, JournalOptions, RealDisk, scan};
 
 const GROUPS: u64 = 12;
 const LIVES: u64 = 2;
@@ -24,7 +24,7 @@ fn fixture(version: &str) -> PathBuf {
 fn options(dir: &Path) -> JournalOptions {
     JournalOptions {
         uuid: Some(*b"fixture's uuid 1"),
-        inline_helper: true,
+        helper: HelperMode::Inline,
         ..JournalOptions::small(dir, 2048)
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{DIR, Owned, Rng, event, read_all, sim_options, submit};
 use gapless_journal::sim::{Fault, SimDisk};
-use gapless_journal::{Disk, FileJournal, Journal, JournalError, JournalOptions, Seq};
+use gapless_journal::{Disk, FileJournal, HelperMode, Journal, JournalError, JournalOptions, Seq};
 
 /// What the log must hold, and what it may hold beyond that.
 #[derive(Default)]
@@ -107,7 +107,7 @@ fn start(
 
 fn arm(disk: &SimDisk, rng: &mut Rng) -> &'static str {
     let at = 1 + rng.below(120);
-    match rng.below(7) {
+    match rng.below(9) {
         0 => disk.arm(Fault::PowerCut { at }),
         1 => disk.arm(Fault::Eio { at }),
         2 => disk.arm(Fault::TornWrite { at: at / 3 + 1 }),
@@ -129,6 +129,14 @@ fn arm(disk: &SimDisk, rng: &mut Rng) -> &'static str {
             at: at / 3 + 1,
             reads_back: true,
         }),
+        6 => disk.arm(Fault::DirSyncFails {
+            at: at / 12 + 1,
+            shuts_down: false,
+        }),
+        7 => disk.arm(Fault::DirSyncFails {
+            at: at / 12 + 1,
+            shuts_down: true,
+        }),
         _ => return "no fault",
     }
     "a fault"
@@ -139,10 +147,14 @@ fn lives(seed: u64, options: &JournalOptions) {
     let mut rng = Rng(seed);
     let disk = SimDisk::new(rng.next());
     let mut model = Model::default();
+    let mut options = options.clone();
     for life in 0..5 {
+        if let HelperMode::Stepped(_) = options.helper {
+            options.helper = HelperMode::Stepped(rng.next());
+        }
         let fault = arm(&disk, &mut rng);
         let what = format!("seed {seed} life {life} ({fault})");
-        let journal = start(&disk, options, &mut model, &what);
+        let journal = start(&disk, &options, &mut model, &what);
         let journal = journal.map(|mut journal| {
             let count = rng.below(60 / (life + 1) + 1);
             model.write(&mut journal, &mut rng, life, count, 300 / (life + 1));
@@ -158,8 +170,11 @@ fn lives(seed: u64, options: &JournalOptions) {
         }
         drop(journal);
     }
+    if disk.is_shut_down() {
+        disk.power_loss(rng.next());
+    }
     let what = format!("seed {seed} at the end");
-    let journal = start(&disk, options, &mut model, &what);
+    let journal = start(&disk, &options, &mut model, &what);
     assert!(journal.is_some(), "{what}: does not open");
 }
 
@@ -168,20 +183,63 @@ fn seeds() -> u64 {
     std::env::var("GAPLESS_SEEDS").map_or(1000, |n| n.parse().unwrap())
 }
 
-#[test]
-fn answered_groups_survive_over_zeroed_segments() {
+fn many_lives(options: &JournalOptions) {
     for seed in 0..seeds() {
-        lives(seed, &sim_options(4096));
+        lives(seed, options);
+    }
+}
+
+/// Recycled segments keep their old bytes.
+fn stale() -> JournalOptions {
+    JournalOptions {
+        zero_recycled: false,
+        ..sim_options(4096)
+    }
+}
+
+/// The helper's steps anywhere between the journal's own, as the seed says.
+fn stepped(options: JournalOptions) -> JournalOptions {
+    JournalOptions {
+        helper: HelperMode::Stepped(0),
+        ..options
     }
 }
 
 #[test]
+fn answered_groups_survive_over_zeroed_segments() {
+    many_lives(&sim_options(4096));
+}
+
+#[test]
 fn answered_groups_survive_over_stale_filled_segments() {
+    many_lives(&stale());
+}
+
+#[test]
+fn answered_groups_survive_whatever_the_helper_is_at() {
+    many_lives(&stepped(sim_options(4096)));
+}
+
+#[test]
+fn answered_groups_survive_whatever_the_helper_is_at_over_stale_filled_segments() {
     let options = JournalOptions {
-        zero_recycled: false,
+        reserve_segments: 2,
+        ..stale()
+    };
+    many_lives(&stepped(options));
+}
+
+/// The thread itself; what it does when is up to the system.
+#[test]
+fn answered_groups_survive_with_the_helper_thread_at_work() {
+    let options = JournalOptions {
+        helper: HelperMode::Thread,
+        retry_interval: Duration::from_millis(1),
+        // Without power the helper never gets anywhere.
+        full_wait: Duration::from_millis(2),
         ..sim_options(4096)
     };
-    for seed in seeds()..2 * seeds() {
+    for seed in 0..seeds().div_ceil(4) {
         lives(seed, &options);
     }
 }
@@ -320,16 +378,58 @@ fn a_released_segment_is_not_zeroed_while_its_name_may_come_back() {
     a_start_may_end_anywhere(&disk, &options, head);
 }
 
+/// After a failed sync of the directory nobody knows which names last, so the
+/// journal takes nothing more and says why; the next start finds everything.
 #[test]
-fn answered_groups_survive_with_the_helper_at_work() {
-    let options = JournalOptions {
-        inline_helper: false,
-        retry_interval: Duration::from_millis(1),
-        // Without power the helper never gets anywhere.
-        full_wait: Duration::from_millis(2),
-        ..sim_options(4096)
-    };
-    for seed in 0..seeds() / 4 {
-        lives(seed, &options);
+fn a_failed_sync_of_the_directory_ends_the_journal() {
+    for helper in [
+        HelperMode::Inline,
+        HelperMode::Stepped(7),
+        HelperMode::Thread,
+    ] {
+        for (releases, at) in [(false, 1), (false, 2), (true, 2)] {
+            let options = JournalOptions {
+                helper,
+                ..sim_options(4096)
+            };
+            let disk = SimDisk::new(1);
+            let mut journal = Journal::open(Arc::new(disk.clone()), options.clone())
+                .unwrap()
+                .journal;
+            let room = journal.room_handle();
+            // The file syncs that come first are let through.
+            disk.arm_for(
+                "journal",
+                Fault::DirSyncFails {
+                    at,
+                    shuts_down: false,
+                },
+            );
+            let mut batch = 0;
+            let error = loop {
+                batch += 1;
+                if let Err(error) = submit(&mut journal, batch, batch, &event(batch, 1, 400)) {
+                    break error;
+                }
+                if releases {
+                    journal.retention().release_before(batch);
+                }
+                assert!(batch < 1000, "{helper:?}: goes on");
+            };
+            let text = error.to_string();
+            assert!(text.starts_with("cannot sync /data/journal:"), "{text}");
+            let fault = room.fault().expect("a fault");
+            assert_eq!(fault.to_string(), text);
+            // The disk is well again, and nothing is taken all the same.
+            let head = journal.head();
+            let names = disk.list(Path::new(DIR)).unwrap();
+            let again = submit(&mut journal, batch, batch, &event(batch, 1, 400)).unwrap_err();
+            assert_eq!(again.to_string(), text);
+            drop(journal);
+            assert_eq!(disk.list(Path::new(DIR)).unwrap(), names);
+            disk.power_loss(at);
+            let opened = Journal::open(Arc::new(disk), options).unwrap();
+            assert_eq!(opened.head, head, "{helper:?}");
+        }
     }
 }

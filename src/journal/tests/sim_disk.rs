@@ -179,3 +179,44 @@ fn the_simulated_disk_behaves_like_the_real_one_without_faults() {
         assert!(disk.free_bytes(dir).unwrap() > 0);
     }
 }
+
+/// What is durable of three changes, one after the other, when the sync of
+/// their directory fails; and after a second sync.
+#[test]
+fn a_failed_sync_of_a_directory_keeps_the_first_changes_alone() {
+    let dir = Path::new(DIR);
+    let mut outcomes = BTreeSet::new();
+    for seed in 0..200 {
+        for (shuts_down, syncs_again) in [(true, true), (false, false), (false, true)] {
+            let (disk, file) = with_file(seed);
+            disk.rename(&path("a"), &path("b")).unwrap();
+            disk.rename(&path("b"), &path("c")).unwrap();
+            disk.arm_for("d", Fault::DirSyncFails { at: 1, shuts_down });
+            file.sync_all().unwrap();
+            let names = disk.open_dir(dir).unwrap();
+            assert!(names.sync().is_err());
+            assert_eq!(disk.list(dir).unwrap(), ["c"], "programs see all changes");
+            assert_eq!(disk.is_shut_down(), shuts_down);
+            if syncs_again {
+                assert_eq!(names.sync().is_ok(), !shuts_down);
+            }
+            if shuts_down {
+                assert!(file.write_at(&[1], 0).is_err());
+                assert!(disk.remove(&path("c")).is_err());
+                disk.process_loss();
+                assert!(disk.rename(&path("c"), &path("d")).is_err());
+                assert!(disk.lock(&path("l")).is_err());
+            }
+            disk.power_loss(seed);
+            let names = disk.list(dir).unwrap();
+            assert_eq!(names.len(), 1, "{names:?}");
+            disk.remove(&path(&names[0])).unwrap();
+            outcomes.insert((shuts_down, syncs_again, names[0].clone()));
+        }
+    }
+    let any = ["a", "b", "c"].map(str::to_owned);
+    let mut expected = BTreeSet::from([(false, true, "c".to_owned())]);
+    expected.extend(any.clone().map(|name| (true, true, name)));
+    expected.extend(any.map(|name| (false, false, name)));
+    assert_eq!(outcomes, expected);
+}

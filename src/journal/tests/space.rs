@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use common::{DIR, read_all, sim_options, submit};
 use gapless_journal::sim::SimDisk;
-use gapless_journal::{Disk, FileJournal, Journal, JournalOptions, RealDisk, Room, RoomHandle};
+use gapless_journal::{
+    Disk, FileJournal, HelperMode, Journal, JournalOptions, RealDisk, Room, RoomHandle,
+};
 
 const SEGMENT: u64 = 4096;
 /// Identity file, the current segment, and the reserved one.
@@ -21,7 +23,7 @@ const TIGHT: u64 = 8192 + 2 * SEGMENT;
 
 fn options() -> JournalOptions {
     JournalOptions {
-        inline_helper: false,
+        helper: HelperMode::Thread,
         retry_interval: Duration::from_millis(1),
         // Longer than any helper thread is late.
         full_wait: Duration::from_secs(60),

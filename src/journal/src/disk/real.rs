@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{Disk, DiskFile, DiskLock, OpenMode};
+use super::{Disk, DiskDir, DiskFile, DiskLock, OpenMode};
 
 /// The disk that the operating system offers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,6 +13,9 @@ pub struct RealDisk;
 
 #[derive(Debug)]
 struct RealFile(File);
+
+#[derive(Debug)]
+struct RealDir(File);
 
 #[derive(Debug)]
 struct RealLock(#[expect(dead_code, reason = "the lock lives as long as the file")] File);
@@ -58,8 +61,8 @@ impl Disk for RealDisk {
         fs::rename(from, to)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        Ok(Box::new(RealDir(File::open(dir)?)))
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
@@ -137,6 +140,12 @@ impl DiskFile for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+}
+
+impl DiskDir for RealDir {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
     }
 }
 

@@ -11,13 +11,17 @@ use crate::limits::SECTOR_BYTES;
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+const EROFS: i32 = 30;
 
 /// Kinds of operation that faults tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Write,
     Sync,
-    Other,
+    SyncDir,
+    /// Whatever else changes something.
+    Change,
+    Read,
 }
 
 /// What a fault does to the operation that it hits.
@@ -26,6 +30,7 @@ enum Hit {
     Fail,
     Half,
     SyncFails { reads_back: bool },
+    DirSyncFails { shuts_down: bool },
     PowerCut,
 }
 
@@ -61,6 +66,8 @@ pub(super) struct World {
     /// Files opened before the last loss do not work any more.
     power: u64,
     off: bool,
+    /// The file system takes no change until the power has been off.
+    shut_down: bool,
 }
 
 fn to_usize(n: u64) -> io::Result<usize> {
@@ -100,6 +107,7 @@ impl World {
             operations: 0,
             power: 0,
             off: false,
+            shut_down: false,
         }
     }
 
@@ -123,6 +131,7 @@ impl World {
             operations: 0,
             power: 0,
             off: false,
+            shut_down: self.shut_down,
         }
     }
 
@@ -141,6 +150,10 @@ impl World {
     pub(super) fn set_capacity(&mut self, bytes: Option<u64>, hidden: bool) {
         self.capacity = bytes;
         self.capacity_hidden = hidden;
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.shut_down
     }
 
     pub(super) fn operations(&self) -> u64 {
@@ -164,6 +177,9 @@ impl World {
             return Err(io::Error::from_raw_os_error(EIO));
         }
         self.operations += 1;
+        if self.shut_down && act != Act::Read {
+            return Err(io::Error::from_raw_os_error(EROFS));
+        }
         let mut hit = None;
         self.armed.retain_mut(|armed| {
             if !name.starts_with(&armed.prefix) {
@@ -174,6 +190,9 @@ impl World {
                 Fault::TornWrite { at } => (act == Act::Write, at, Hit::Half),
                 Fault::SyncFails { at, reads_back } => {
                     (act == Act::Sync, at, Hit::SyncFails { reads_back })
+                }
+                Fault::DirSyncFails { at, shuts_down } => {
+                    (act == Act::SyncDir, at, Hit::DirSyncFails { shuts_down })
                 }
                 Fault::PowerCut { at } => (true, at, Hit::PowerCut),
             };
@@ -243,9 +262,7 @@ impl World {
     }
 
     pub(super) fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        if !self.dirs.contains(dir) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        self.check_dir(dir)?;
         Ok(self
             .names
             .keys()
@@ -266,20 +283,40 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
+    pub(super) fn check_dir(&self, dir: &Path) -> io::Result<()> {
         if !self.dirs.contains(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        Ok(())
+    }
+
+    pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
+        let hit = self.hit(&super::name_of(dir), Act::SyncDir)?;
+        self.check_dir(dir)?;
         let inside = |path: &Path| path.parent() == Some(dir);
-        let (now, later) = std::mem::take(&mut self.changes)
+        let (mut now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes)
             .into_iter()
             .partition(|change| match change {
                 Change::Link(path, _) | Change::Unlink(path) => inside(path),
                 Change::Rename(from, to) => inside(from) || inside(to),
             });
         self.changes = later;
+        match hit {
+            None => {}
+            Some(Hit::DirSyncFails { shuts_down }) => {
+                // Changes reach a log in their order.
+                let written = self.rng.below(now.len() as u64 + 1);
+                let rest = now.split_off(to_usize(written)?);
+                drop(self.changes.splice(0..0, rest));
+                self.shut_down = shuts_down;
+            }
+            Some(_) => drop(self.changes.splice(0..0, std::mem::take(&mut now))),
+        }
         for change in now {
             apply(&mut self.durable_names, &change);
+        }
+        if hit.is_some() {
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         self.forget_unnamed();
         Ok(())
@@ -380,7 +417,10 @@ impl World {
             let name = self.name(inode);
             self.hit(&name, Act::Write)?
         };
-        if matches!(hit, Some(Hit::Fail | Hit::SyncFails { .. })) {
+        if matches!(
+            hit,
+            Some(Hit::Fail | Hit::SyncFails { .. } | Hit::DirSyncFails { .. })
+        ) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
         let start = to_usize(offset)?;
@@ -445,6 +485,7 @@ impl World {
 
     pub(super) fn power_loss(&mut self, seed: u64) {
         let mut rng = Rng(seed);
+        self.shut_down = false;
         let changes = std::mem::take(&mut self.changes);
         let prefix = rng.chance(2);
         let kept = rng.below(changes.len() as u64 + 1);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gapless_journal::sim::SimDisk;
 use gapless_journal::{
-    Batch, Disk, FileJournal, JournalError, JournalOptions, Port, Reader, Seq, Verdict,
+    Batch, Disk, FileJournal, HelperMode, JournalError, JournalOptions, Port, Reader, Seq, Verdict,
 };
 
 /// SplitMix64.
@@ -34,7 +34,7 @@ pub const DIR: &str = "/data/journal";
 pub fn sim_options(segment_bytes: u64) -> JournalOptions {
     JournalOptions {
         uuid: Some(*b"a journal's uuid"),
-        inline_helper: true,
+        helper: HelperMode::Inline,
         ..JournalOptions::small(DIR, segment_bytes)
     }
 }

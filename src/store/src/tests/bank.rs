@@ -16,7 +16,7 @@ use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
 use gapless_engine::{Body, Capacity, Engine, Event, Options, Phase};
 use gapless_journal::{
-    Batch, Disk, FileJournal, Journal, JournalOptions, Port, Recovered, Verdict,
+    Batch, Disk, FileJournal, HelperMode, Journal, JournalOptions, Port, Recovered, Verdict,
 };
 
 pub const KRW: Currency = Currency(410);
@@ -94,7 +94,7 @@ impl House {
     pub fn open(&self) -> Recovered {
         // No helper thread: what the simulated disk holds depends on the test alone.
         let options = JournalOptions {
-            inline_helper: true,
+            helper: HelperMode::Inline,
             ..JournalOptions::small(self.dirs.journal.clone(), self.segment)
         };
         Journal::open(Arc::clone(&self.disk), options).unwrap()
