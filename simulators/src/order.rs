@@ -1,7 +1,7 @@
 //! What a terminal is asked to do, before it is a message: the command line and
 //! scenario files both end here.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::card::Card;
@@ -11,7 +11,7 @@ use crate::message::Message;
 use crate::terminal::{Network, Till};
 
 /// A transaction or network function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// 00

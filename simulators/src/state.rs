@@ -120,6 +120,21 @@ impl State {
     }
 }
 
+/// Where state lies unless told otherwise: `gapless` in the user's state folder
+/// (`XDG_STATE_HOME`, else `~/.local/state`), or in the temporary folder of a user
+/// that has none.
+pub(crate) fn folder() -> PathBuf {
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    set("XDG_STATE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("gapless")
+}
+
 /// Where a terminal's state lies.
 #[derive(Clone, Debug)]
 pub struct StateFile {
@@ -134,25 +149,15 @@ impl StateFile {
         }
     }
 
-    /// The default place for a terminal: `gapless/pos-ID.toml` in the user's
-    /// state folder (`XDG_STATE_HOME`, else `~/.local/state`), or in the
-    /// temporary folder of a user that has none.
+    /// The default place for a terminal: `pos-ID.toml` in the user's state folder.
     pub fn of_terminal(terminal: &str) -> StateFile {
-        let set = |name| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let folder = set("XDG_STATE_HOME")
-            .or_else(|| set("HOME").map(|home| home.join(".local/state")))
-            .unwrap_or_else(std::env::temp_dir);
         let id: String = terminal
             .trim()
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
             .collect();
         StateFile {
-            path: folder.join("gapless").join(format!("pos-{id}.toml")),
+            path: folder().join(format!("pos-{id}.toml")),
         }
     }
 

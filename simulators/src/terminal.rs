@@ -75,6 +75,8 @@ pub enum Network {
     SignOn,
     /// 002
     SignOff,
+    /// 201; from a network, with the date in DE 15
+    Cutover,
     /// 301
     Echo,
 }
@@ -84,6 +86,7 @@ impl Network {
         match self {
             Network::SignOn => "001",
             Network::SignOff => "002",
+            Network::Cutover => "201",
             Network::Echo => "301",
         }
     }

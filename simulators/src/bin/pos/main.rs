@@ -14,7 +14,7 @@ use gapless_simulators::dump::dump;
 use gapless_simulators::order::OrderError;
 use gapless_simulators::scenario::{RunError, Scenario, StepReport};
 use gapless_simulators::state::{StateError, StateFile};
-use gapless_simulators::{ExchangeError, Kind, Message, Order, Terminal, Till, codes, wire};
+use gapless_simulators::{ExchangeError, Kind, Message, Order, Terminal, Till, codes, quiet};
 
 /// Why a command ends without an answer, with its exit status.
 struct Failure {
@@ -68,13 +68,8 @@ fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    // A panic's text may hold parts of a message, so only its place is told.
-    std::panic::set_hook(Box::new(|panic| {
-        if let Some(place) = panic.location() {
-            eprintln!("pos: internal error at {place}");
-        }
-    }));
-    let result = prepare_silently()
+    quiet::hide_panics("pos");
+    let result = quiet::prepare()
         .map_err(Failure::usage)
         .and_then(|()| perform(&cli));
     match result {
@@ -84,24 +79,6 @@ fn main() -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
-}
-
-/// Sets iso8583_rs up with standard output turned away: it prints the current
-/// folder and the name of its specification file, which are nobody's business.
-fn prepare_silently() -> Result<(), String> {
-    let silence = || -> std::io::Result<_> {
-        let output = rustix::io::dup(rustix::stdio::stdout())?;
-        let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
-        rustix::stdio::dup2_stdout(nowhere)?;
-        Ok(output)
-    };
-    let output = silence();
-    let prepared = wire::prepare();
-    let _ = std::io::stdout().flush();
-    if let Ok(output) = output {
-        rustix::stdio::dup2_stdout(output).map_err(|e| format!("standard output: {e}"))?;
-    }
-    prepared
 }
 
 fn perform(cli: &Cli) -> Result<u8, Failure> {
