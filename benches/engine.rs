@@ -49,6 +49,7 @@ fn main() {
         memory_and_pause(accounts, &mut goals);
     }
     speed(accounts, quick, &mut goals);
+    crowd(quick, &mut goals);
     goals.finish();
 }
 
@@ -268,6 +269,73 @@ fn chase(accounts: u64) -> f64 {
         (cpu_us() - start) / walks as f64
     };
     quietest((0..ROUNDS as u64).map(round).collect()).0
+}
+
+/// A purchase of one card, whose STAN counts up or stays as it was.
+fn of_one_card(n: u64, counts_up: bool) -> Command {
+    let mut command = purchase(n, 1);
+    if let Request::Transaction(t) = &mut command.request {
+        t.identity.transmitted = 32 * 86_400 + 1 + n as u32;
+        t.amount.minor = 1;
+        if !counts_up {
+            t.identity.locator = 7;
+        }
+    }
+    command
+}
+
+/// What a peer costs that sends the same card and STAN for ever, so that one look-up
+/// could find all that it sent: `decide` for its next message after a hundred
+/// thousand, beside the same card's with STANs that count up, and beside the first.
+fn crowd(quick: bool, goals: &mut Goals) {
+    let (sent, asked) = if quick {
+        (2_000, 400)
+    } else {
+        (100_000, 20_000)
+    };
+    let bank = |sent: u64, counts_up: bool| {
+        let mut engine = Engine::new(options(1, 150_000, true));
+        let mut log = Vec::new();
+        let payments = (0..sent).map(|n| of_one_card(n, counts_up).request);
+        for (n, request) in (0..).zip(opening(1).chain(payments)) {
+            log.clear();
+            engine.execute(
+                &Command {
+                    time_us: n,
+                    request,
+                },
+                &mut log,
+            );
+        }
+        engine
+    };
+    let engines = [bank(0, false), bank(sent, true), bank(sent, false)];
+    let mut spent = [vec![], vec![], vec![]];
+    for round in 0..ROUNDS as u64 {
+        for (at, (engine, spent)) in engines.iter().zip(&mut spent).enumerate() {
+            let from = sent + round * asked;
+            let mut took = 0.0;
+            for batch in (from..from + asked).step_by(BATCH) {
+                let commands: [Command; BATCH] =
+                    std::array::from_fn(|n| of_one_card(batch + n as u64, at == 1));
+                let start = cpu_us();
+                for command in &commands {
+                    black_box(engine.decide(black_box(command)));
+                }
+                took += cpu_us() - start;
+            }
+            spent.push(took * 1e3 / asked as f64);
+        }
+    }
+    let [first, counted, crowd] = spent.map(|rounds| quietest(rounds).0);
+    println!(
+        "deciding for one card: the first message {first:.0} ns; after {sent} with STANs that count \
+         up {counted:.0} ns; after {sent} with one STAN {crowd:.0} ns, {:.2} times the first",
+        crowd / first
+    );
+    let what =
+        format!("engine: decide after {sent} of one card and STAN, beside STANs that count up");
+    goals.at_most(&what, crowd / counted, 2.0, "times");
 }
 
 /// Time per purchase and per replayed event, with 1 M accounts at random.

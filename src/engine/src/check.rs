@@ -97,7 +97,7 @@ impl Engine {
         if t.linked.is_some() {
             self.check_unreversed(t.linked)?;
         }
-        if self.memory.is_indexed() && self.remembers(&t.identity, t.class).is_some() {
+        if self.memory.is_indexed() && self.memory.message(&t.identity, t.class).is_some() {
             return Err(Breach::Repeated);
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Engine {
             }
             inv::undoes(&remaining, &r.legs)?;
         }
-        if self.memory.is_indexed() && self.remembers(&r.identity, Class::Reversal).is_some() {
+        if self.memory.is_indexed() && self.memory.message(&r.identity, Class::Reversal).is_some() {
             return Err(Breach::Repeated);
         }
         Ok(())
@@ -196,14 +196,7 @@ impl Engine {
         if currency.is_none_or(|of| entries.with(of, 1, customer.delta_minor).is_none()) {
             return Err(Breach::Entries);
         }
-        let known = |generation: &crate::memory::Generation, record: &crate::record::Record| {
-            generation.date == e.business_date && record.is_entry(&e.identity)
-        };
-        if self
-            .memory
-            .by_locator(e.identity.locator)
-            .any(|(_, generation, record)| known(generation, record))
-        {
+        if self.memory.entry(&e.identity, e.business_date).is_some() {
             return Err(Breach::Repeated);
         }
         Ok(())

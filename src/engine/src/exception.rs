@@ -17,13 +17,15 @@ pub enum ExceptionKind {
     AdviceUnknownCurrency = 4,
     /// A reversal whose amount is not the original's: acknowledged, not posted.
     ReversalAmountDiffers = 5,
-    /// A reversal that fits several originals: acknowledged, not posted.
+    /// A reversal that fits several originals, or names its own so little that it
+    /// cannot be told from many others: acknowledged, not posted.
     ReversalFitsSeveral = 6,
     /// A reversal of which half fits an original: acknowledged, not posted.
     ReversalHalfFits = 7,
     /// A reversal that names nothing to find its original by: acknowledged, not posted.
     ReversalNamesNothing = 8,
-    /// A second advice for a request that one has corrected: accepted, not posted.
+    /// A second advice for a request that one has corrected, or one whose request
+    /// cannot be told from many others: accepted, not posted.
     AdviceAgain = 9,
 }
 

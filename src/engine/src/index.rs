@@ -3,7 +3,8 @@
 //! neither grows nor pauses. Ten entries of six bytes per bucket, at most eight
 //! of them used on average: 8 bytes per entry when full. Entries can be taken
 //! out again: each bucket counts those that passed it because it was full, so
-//! that a search ends as soon as nobody did.
+//! that a search ends as soon as nobody did. Entries of one hash lie in one row of
+//! buckets, so whoever inserts bounds how many there are of one (`memory` does).
 
 use crate::mix::mix1;
 
@@ -18,7 +19,8 @@ struct Bucket {
     positions: [u32; SLOTS],
     /// Entries that are in a later bucket since this one was full.
     passed: u32,
-    /// Sixteen bits of each hash: few strangers are looked at.
+    /// Sixteen bits of each hash, among them its upper two: few strangers are
+    /// looked at, and none whose upper two bits are others.
     tags: [u16; SLOTS],
 }
 
@@ -84,7 +86,8 @@ impl Index {
     fn place(&self, hash: u64) -> (usize, u16) {
         let mixed = mix1(hash);
         let bucket = ((mixed >> 32) * (self.buckets.len() as u64)) >> 32;
-        (bucket as usize, mixed as u16)
+        let tag = mixed as u16 & 0x3fff | ((hash >> 62) as u16) << 14;
+        (bucket as usize, tag)
     }
 
     /// Positions whose hash may be this one: the caller compares.
@@ -100,6 +103,30 @@ impl Index {
             matches: bucket.map_or(0, |bucket| bucket.matches(tag)),
             visited: 1,
         }
+    }
+
+    /// Whether there may be `count` positions of this hash or more. `false` is sure.
+    #[inline(always)]
+    pub fn may_have(&self, hash: u64, count: usize) -> bool {
+        let (mut at, tag) = self.place(hash);
+        let mut found = 0;
+        for _ in 0..self.buckets.len() {
+            let Some(bucket) = self.buckets.get(at) else {
+                return false;
+            };
+            found += bucket.matches(tag).count_ones() as usize;
+            if found >= count {
+                return true;
+            }
+            if bucket.passed == 0 {
+                return false;
+            }
+            at += 1;
+            if at == self.buckets.len() {
+                at = 0;
+            }
+        }
+        false
     }
 
     /// Reads the bucket of a hash, to have it at hand.
@@ -221,6 +248,15 @@ impl Iterator for Candidates<'_> {
 }
 
 #[cfg(test)]
+impl Index {
+    pub fn is_empty(&self) -> bool {
+        self.buckets
+            .iter()
+            .all(|bucket| bucket.passed == 0 && bucket.positions == [EMPTY; SLOTS])
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -266,10 +302,7 @@ mod tests {
         for n in 39_000..40_000u32 {
             assert!(index.remove(u64::from(n / 3), n));
         }
-        for bucket in &index.buckets {
-            assert_eq!(bucket.passed, 0);
-            assert_eq!(bucket.positions, [EMPTY; SLOTS]);
-        }
+        assert!(index.is_empty());
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub mod invariants;
 mod legs;
 pub mod limits;
 mod loader;
+mod lookup;
+#[cfg(test)]
+mod lookup_tests;
 mod memory;
 mod mix;
 mod night;

@@ -13,6 +13,9 @@ pub const MAX_SETTLEMENT_ACCOUNTS: usize = 256;
 pub const MAX_LEGS: usize = 6;
 /// Records of one card that are looked at when a reversal has lost its STAN.
 pub const CHAIN_WALK_MAX: usize = 64;
+/// Remembered transactions of one business date that one look-up may find under
+/// the same name; more of them stand under longer names.
+pub(crate) const CROWD: usize = 8;
 /// Currencies in which the batch may post entries to one date.
 pub const MAX_ENTRY_CURRENCIES: usize = 8;
 /// Ends of days that are remembered, so that a repeated command gets its first result.

@@ -3,9 +3,10 @@
 
 use crate::date::Date;
 use crate::ids::Seq;
-use crate::index::{Candidates, Index};
+use crate::index::Index;
 use crate::legs::Legs;
 use crate::limits::{Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generation_tag};
+use crate::lookup;
 use crate::record::{Record, RecordRef, flags};
 use crate::table::Chunked;
 
@@ -88,17 +89,10 @@ impl Memory {
         (!record.is_continuation()).then_some((generation, record))
     }
 
-    /// The records with this locator.
+    /// The look-up table, of an engine that has one.
     #[inline(always)]
-    pub fn by_locator(&self, locator: u32) -> ByLocator<'_> {
-        ByLocator {
-            memory: self,
-            candidates: self
-                .index
-                .as_ref()
-                .map(|index| index.candidates(u64::from(locator))),
-            locator,
-        }
+    pub const fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
     }
 
     /// Reads what the look-up of a locator starts with, to have it at hand.
@@ -150,14 +144,29 @@ impl Memory {
         let reference = RecordRef::new(date, generation.records.len());
         generation.records.push(record);
         self.used = self.used.saturating_add(1);
-        if let Some(index) = &mut self.index
-            && !record.is_continuation()
-            && record.locator() != 0
-            && !index.insert(u64::from(record.locator()), reference.0)
-        {
-            return RecordRef::NONE;
+        if self.enter(reference, &record) {
+            reference
+        } else {
+            RecordRef::NONE
         }
-        reference
+    }
+
+    /// Puts a record where it is looked up. `false` when the table is full.
+    #[inline]
+    fn enter(&mut self, reference: RecordRef, record: &Record) -> bool {
+        if record.is_continuation() || record.locator() == 0 {
+            return true;
+        }
+        let Some(hash) = self
+            .index
+            .as_ref()
+            .map(|index| self.hash_for(index, reference, record))
+        else {
+            return true;
+        };
+        self.index
+            .as_mut()
+            .is_none_or(|index| index.insert(hash, reference.0))
     }
 
     /// Forgets every generation up to and with `last`: at once for whoever looks.
@@ -174,7 +183,7 @@ impl Memory {
     }
 
     /// Gives back up to `slots` places of what is forgotten.
-    fn sweep(&mut self, slots: u32) {
+    pub fn sweep(&mut self, slots: u32) {
         for _ in 0..slots {
             let Some(generation) = self.leaving.last_mut() else {
                 return;
@@ -188,7 +197,7 @@ impl Memory {
                 && record.locator() != 0
             {
                 let reference = RecordRef::new(generation.date, position);
-                index.remove(u64::from(record.locator()), reference.0);
+                lookup::hashes(record).any(|hash| index.remove(hash, reference.0));
             }
             generation.records.truncate(position);
         }
@@ -233,13 +242,16 @@ impl Memory {
             records.truncate(len);
             generation.records = records;
         }
-        self.used = self.used.saturating_add(generation.records.len());
-        if let Some(index) = &mut self.index {
-            for (position, record) in (0..).zip(generation.records.iter()) {
-                if !record.is_continuation() && record.locator() != 0 {
-                    let reference = RecordRef::new(date, position);
-                    index.insert(u64::from(record.locator()), reference.0);
-                }
+        let len = generation.records.len();
+        self.used = self.used.saturating_add(len);
+        // In the order in which they came.
+        for position in 0..len {
+            let record = self
+                .generations
+                .get(at)
+                .and_then(|generation| generation.records.get(position).copied());
+            if let Some(record) = record {
+                self.enter(RecordRef::new(date, position), &record);
             }
         }
     }
@@ -361,30 +373,6 @@ impl Memory {
 /// Sequence of a record.
 pub(crate) fn seq_of(generation: &Generation, record: &Record) -> Seq {
     generation.base_seq + u64::from(record.seq_delta())
-}
-
-/// Iterator over the records with a locator.
-pub(crate) struct ByLocator<'a> {
-    memory: &'a Memory,
-    candidates: Option<Candidates<'a>>,
-    locator: u32,
-}
-
-impl<'a> Iterator for ByLocator<'a> {
-    type Item = (RecordRef, &'a Generation, &'a Record);
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        let candidates = self.candidates.as_mut()?;
-        loop {
-            let reference = RecordRef(candidates.next()?);
-            if let Some((generation, record)) = self.memory.get(reference)
-                && record.locator() == self.locator
-            {
-                return Some((reference, generation, record));
-            }
-        }
-    }
 }
 
 /// The continuation slots behind a record.

@@ -232,6 +232,11 @@ impl Record {
         (self.words[1] as u64) << 32 | self.words[0] as u64
     }
 
+    /// The upper 48 bits of the key; the rest is 0.
+    pub(crate) const fn key(&self) -> u64 {
+        self.key_and_terms() >> 16 << 16
+    }
+
     /// Whether `identity` (of class `class`) is of this very message.
     #[inline]
     pub(crate) fn is_same_message(&self, identity: &Identity, class: Class) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::card::CardRow;
 use crate::code::ResponseCode;
-use crate::command::{Class, Identity, Original, Transaction};
+use crate::command::{Identity, Original, Transaction};
 use crate::date::Date;
 use crate::engine::Engine;
 use crate::event::Answer;
@@ -113,15 +113,6 @@ impl Details {
 }
 
 impl Engine {
-    /// The record of this very message, if it is remembered.
-    #[inline]
-    pub(crate) fn remembers(&self, identity: &Identity, class: Class) -> Option<RecordRef> {
-        self.memory
-            .by_locator(identity.locator)
-            .find(|(_, _, record)| record.is_same_message(identity, class))
-            .map(|(reference, _, _)| reference)
-    }
-
     /// The answer to a repeat: as the first time, but declined once reversed, and
     /// 94 when something else is asked under the same key. `asked` is a
     /// transaction's fingerprint and amount; the amount is compared as it is,

@@ -170,22 +170,20 @@ impl Engine {
             .filter(|ix| self.accounts.get(ix.0).is_some_and(|row| row.is_customer()))
             .ok_or(refused(NightRefusal::UnknownAccount));
         let legs = account.and_then(|ix| self.entry_legs(entry, ix));
-        for (reference, generation, record) in self.memory.by_locator(identity.locator) {
-            if generation.date == entry.date && record.is_entry(&identity) {
-                let same = legs.is_ok_and(|legs| {
-                    record.has(flags::POSTED) && {
-                        let posted = self.memory.legs(reference);
-                        legs.as_slice()
-                            .iter()
-                            .all(|leg| posted.delta_of(leg.account) == leg.delta_minor)
-                    }
-                });
-                return Err(if same {
-                    repeat(crate::memory::seq_of(generation, record))
-                } else {
-                    refused(NightRefusal::EntryDiffers)
-                });
-            }
+        if let Some((reference, generation, record)) = self.memory.entry(&identity, entry.date) {
+            let same = legs.is_ok_and(|legs| {
+                record.has(flags::POSTED) && {
+                    let posted = self.memory.legs(reference);
+                    legs.as_slice()
+                        .iter()
+                        .all(|leg| posted.delta_of(leg.account) == leg.delta_minor)
+                }
+            });
+            return Err(if same {
+                repeat(crate::memory::seq_of(generation, record))
+            } else {
+                refused(NightRefusal::EntryDiffers)
+            });
         }
         if !self.dates.takes_entries(entry.date) {
             let closing = self.dates.closing();

@@ -11,7 +11,10 @@ use crate::exception::ExceptionKind;
 use crate::ids::{Currency, NetworkId};
 use crate::legs::Legs;
 use crate::limits::CHAIN_WALK_MAX;
+use crate::lookup::{Names, Sight};
 use crate::record::{Record, RecordRef, flags};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 
 /// What was found of an original.
 #[derive(Clone, Copy)]
@@ -26,15 +29,24 @@ struct Search {
     tombstone: bool,
 }
 
+impl Search {
+    const NOTHING: Self = Self {
+        whole: RecordRef::NONE,
+        several: false,
+        half: false,
+        tombstone: false,
+    };
+}
+
 impl Engine {
     /// The whole way of a reversal.
     pub(super) fn decide_reversal(&self, r: &Reversal) -> Result<Body, Answer> {
         let identity = normal_identity(&r.identity);
         let original = normal_original(&r.original);
-        for (reference, generation, record) in self.memory.by_locator(identity.locator) {
-            if record.is_same_message(&identity, Class::Reversal) {
-                return Err(self.repeat(reference, generation, record, None));
-            }
+        if let Some((reference, generation, record)) =
+            self.memory.message(&identity, Class::Reversal)
+        {
+            return Err(self.repeat(reference, generation, record, None));
         }
         if self.is_full(Class::Reversal) {
             return Err(self.refusal(ResponseCode::IssuerUnavailable));
@@ -100,20 +112,13 @@ impl Engine {
     /// the STAN is lost. `None` when nothing is named to find it by, or when the
     /// chain is too long to be sure.
     fn search(&self, r: &Reversal, original: &Original, card: Option<&CardRow>) -> Option<Search> {
-        let mut found = Search {
-            whole: RecordRef::NONE,
-            several: false,
-            half: false,
-            tombstone: false,
-        };
-        if let Some(locator) = original.locator {
-            for (reference, _, record) in self.memory.by_locator(locator) {
-                let (same, differs) = Details::from(original).compare(record);
-                if !same && r.pan.is_some() && !self.may_be_of_card(card, reference) {
-                    continue;
-                }
-                let fit = if differs { Fit::Half } else { Fit::Whole };
-                self.consider(&mut found, original, reference, record, fit);
+        let mut found = Search::NOTHING;
+        if let Some(names) = Names::of_original(original) {
+            match self.search_by_name(&mut found, r, original, &names, card) {
+                Sight::All => {}
+                // What was not seen has card and STAN in common and all else not.
+                Sight::Relatives => found.half = true,
+                Sight::Crowd => self.search_crowd(&mut found, original, card),
             }
             return Some(found);
         }
@@ -138,6 +143,54 @@ impl Engine {
             return None;
         }
         Some(found)
+    }
+
+    fn search_by_name(
+        &self,
+        found: &mut Search,
+        r: &Reversal,
+        original: &Original,
+        names: &Names,
+        card: Option<&CardRow>,
+    ) -> Sight {
+        let seen = self.memory.relatives(names, |reference, _, record| {
+            let (same, differs) = Details::from(original).compare(record);
+            if same || r.pan.is_none() || self.may_be_of_card(card, reference) {
+                let fit = if differs { Fit::Half } else { Fit::Whole };
+                self.consider(found, original, reference, record, fit);
+            }
+            ControlFlow::<Infallible, _>::Continue(())
+        });
+        let ControlFlow::Continue(sight) = seen;
+        sight
+    }
+
+    /// The search when so many fit what is said that others may as well. With DE 7
+    /// lost, DE 37 may find the original in the card's chain.
+    fn search_crowd(&self, found: &mut Search, original: &Original, card: Option<&CardRow>) {
+        let chain = card.filter(|_| original.transmitted == 0 && original.rrn != 0);
+        let Some(card) = chain else {
+            found.several = true;
+            return;
+        };
+        // What the look-up saw is not all that there is; of one that waits it saw the first.
+        *found = Search {
+            half: true,
+            tombstone: found.tombstone,
+            ..Search::NOTHING
+        };
+        let mut walked = 0;
+        for (reference, _, record) in self.chain(card) {
+            walked += 1;
+            if Some(record.locator()) != original.locator {
+                continue;
+            }
+            let (_, differs) = Details::from(original).compare(record);
+            let fit = if differs { Fit::Half } else { Fit::Whole };
+            self.consider(found, original, reference, record, fit);
+        }
+        // It may lie further back: somebody must look.
+        found.several |= walked == CHAIN_WALK_MAX && !found.whole.is_some() && !found.tombstone;
     }
 
     fn consider(
@@ -209,12 +262,10 @@ impl Engine {
         let Some((generation, record)) = self.memory.get(original) else {
             return;
         };
-        let linked = self
-            .memory
-            .by_locator(record.locator())
-            .map(|(reference, _, _)| reference)
-            .find(|reference| self.memory.link(*reference) == original)
-            .unwrap_or(RecordRef::NONE);
+        let Some(linked) = self.correction(original, record) else {
+            event.exception = Some(ExceptionKind::ReversalFitsSeveral);
+            return;
+        };
         event.original = original;
         event.linked = linked;
         event.operation = Some(record.operation());
@@ -259,6 +310,25 @@ impl Engine {
             Finding::Reversed
         };
         event.legs = legs;
+    }
+
+    /// The advice that corrected a request, "none" if there is none. `None` when it
+    /// cannot be told from too many others.
+    fn correction(&self, original: RecordRef, record: &Record) -> Option<RecordRef> {
+        let seen = self
+            .memory
+            .relatives(&Names::from(record), |reference, _, _| {
+                if self.memory.link(reference) == original {
+                    ControlFlow::Break(reference)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+        match seen {
+            ControlFlow::Break(correction) => Some(correction),
+            ControlFlow::Continue(Sight::Crowd) => None,
+            ControlFlow::Continue(_) => Some(RecordRef::NONE),
+        }
     }
 
     /// Whether a remembered transaction had this DE 4 and 49.

@@ -10,23 +10,76 @@ use crate::date::Date;
 use crate::engine::Engine;
 use crate::event::{Answer, TransactionEvent};
 use crate::exception::ExceptionKind;
-use crate::ids::{AccountIx, AccountNumber, CardIx, NetworkId};
+use crate::ids::{AccountIx, AccountNumber, CardIx, NetworkId, Seq};
 use crate::legs::{Legs, TooMuch};
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_SLOTS_PER_EVENT};
+use crate::lookup::{Names, Sight};
+use crate::memory::{Generation, seq_of};
 use crate::outcome::Balances;
-use crate::record::{RecordRef, flags};
+use crate::record::{Record, RecordRef, flags};
+use std::ops::ControlFlow;
 
 /// What the look-up of a message's relatives found.
 #[derive(Clone, Copy)]
 struct Relatives {
     /// Its reversal came first.
     tombstone: bool,
-    /// For an advice: the approved request of the same transaction.
+    /// For an advice: the approved request of the same transaction, the newest if
+    /// there are several, and its sequence.
     request: RecordRef,
+    request_seq: Seq,
     /// For an advice: another advice has corrected that request already.
     corrected: bool,
     /// For a request: an advice of the same transaction has posted it already.
     advised: bool,
+    /// It cannot be told from so many others that one may be a relative unseen.
+    hidden: bool,
+}
+
+impl Relatives {
+    const NONE: Self = Self {
+        tombstone: false,
+        request: RecordRef::NONE,
+        request_seq: 0,
+        corrected: false,
+        advised: false,
+        hidden: false,
+    };
+
+    fn consider(
+        &mut self,
+        engine: &Engine,
+        t: &Transaction,
+        details: &Details,
+        (reference, generation, record): (RecordRef, &Generation, &Record),
+    ) {
+        let (same, differs) = details.compare(record);
+        if differs || record.has(flags::ENTRY) {
+            return;
+        }
+        if record.has(flags::TOMBSTONE) {
+            // A tombstone of class "reversal" waits for any class.
+            self.tombstone |= record
+                .class()
+                .is_some_and(|class| class == Class::Reversal || class == t.class);
+        } else if t.class == Class::FinancialAdvice && same {
+            let seq = seq_of(generation, record);
+            if record.class() == Some(Class::FinancialRequest)
+                && record.code().is_approved()
+                && !record.has(flags::REVERSED)
+                && record.operation() == t.operation
+                && seq > self.request_seq
+            {
+                self.request = reference;
+                self.request_seq = seq;
+            }
+            self.corrected |= engine.memory.link(reference).is_some();
+        } else if same {
+            self.advised |= record.class() == Some(Class::FinancialAdvice)
+                && record.operation() == t.operation
+                && !record.has(flags::REVERSED);
+        }
+    }
 }
 
 type Known<'a> = (CardIx, &'a CardRow);
@@ -63,9 +116,10 @@ impl Engine {
         event.amount.minor = t.amount.minor.min(MAX_AMOUNT_MINOR);
         event.code = if relatives.tombstone {
             ResponseCode::DoNotHonour
-        } else if relatives.advised {
+        } else if relatives.advised || (relatives.hidden && t.class == Class::FinancialRequest) {
             // The network stood in and has told us: this request came too late,
-            // and its money has moved.
+            // and its money has moved. Or it shares card, STAN, DE 7 and DE 37 with
+            // so many others that nobody could say which of them is reversed.
             ResponseCode::Duplicate
         } else if t.class == Class::FinancialAdvice {
             self.accept(t, card, relatives, event)
@@ -99,40 +153,28 @@ impl Engine {
         event: &TransactionEvent,
         details: &Details,
     ) -> Result<Relatives, Answer> {
-        let mut relatives = Relatives {
-            tombstone: false,
-            request: RecordRef::NONE,
-            corrected: false,
-            advised: false,
-        };
-        for (reference, generation, record) in self.memory.by_locator(event.identity.locator) {
-            if record.is_same_message(&event.identity, t.class) {
-                let asked = Some((event.terms, t.amount.minor));
-                return Err(self.repeat(reference, generation, record, asked));
-            }
-            let (same, differs) = details.compare(record);
-            if differs {
-                continue;
-            }
-            if record.has(flags::TOMBSTONE) {
-                // A tombstone of class "reversal" waits for any class.
-                relatives.tombstone |= record
-                    .class()
-                    .is_some_and(|class| class == Class::Reversal || class == t.class);
-            } else if t.class == Class::FinancialAdvice && same {
-                if record.class() == Some(Class::FinancialRequest)
-                    && record.code().is_approved()
-                    && !record.has(flags::REVERSED)
-                    && record.operation() == t.operation
-                {
-                    relatives.request = reference;
+        let mut relatives = Relatives::NONE;
+        let names = Names::from(&event.identity);
+        let seen = self
+            .memory
+            .relatives(&names, |reference, generation, record| {
+                if record.is_same_message(&event.identity, t.class) {
+                    let asked = Some((event.terms, t.amount.minor));
+                    return ControlFlow::Break(self.repeat(reference, generation, record, asked));
                 }
-                relatives.corrected |= self.memory.link(reference).is_some();
-            } else if same {
-                relatives.advised |= record.class() == Some(Class::FinancialAdvice)
-                    && record.operation() == t.operation
-                    && !record.has(flags::REVERSED);
+                relatives.consider(self, t, details, (reference, generation, record));
+                ControlFlow::Continue(())
+            });
+        match seen {
+            ControlFlow::Break(answer) => return Err(answer),
+            // What was seen of it is not all, and which part is chance.
+            ControlFlow::Continue(Sight::Crowd) => {
+                return Ok(Relatives {
+                    hidden: true,
+                    ..Relatives::NONE
+                });
             }
+            ControlFlow::Continue(Sight::All | Sight::Relatives) => {}
         }
         Ok(relatives)
     }
@@ -164,7 +206,7 @@ impl Engine {
     /// | | |
     /// | --- | --- |
     /// | 05 | its reversal came first (before all these) |
-    /// | 94 | its advice came first (likewise) |
+    /// | 94 | its advice came first, or it cannot be told from many others (likewise) |
     /// | 12 | DE 49 is no currency of the bank's (or of this network's settlement) |
     /// | 13 | amount zero or over 12 digits; cashback above the amount |
     /// | 14 | card unknown, or none where one is needed |
@@ -394,7 +436,7 @@ impl Engine {
         if t.operation.is_inquiry() {
             return ResponseCode::Approved;
         }
-        if relatives.request.is_some() && relatives.corrected {
+        if relatives.hidden || (relatives.request.is_some() && relatives.corrected) {
             event.exception = Some(ExceptionKind::AdviceAgain);
             return ResponseCode::Approved;
         }

@@ -16,6 +16,8 @@
     clippy::indexing_slicing
 )]
 
+pub mod stored;
+
 use gapless_engine::command::*;
 use gapless_engine::date::{Date, MonthDay};
 use gapless_engine::ids::*;
