@@ -69,16 +69,21 @@ impl PanKeys {
     /// A damaged key is never replaced: cards would be lost.
     pub fn load_or_create(data_dir: &Path) -> Result<Self, KeyError> {
         let path = data_dir.join(FILE);
-        match Self::load(&path) {
+        let io_error = |error| KeyError::Io {
+            path: path.clone(),
+            error,
+        };
+        let loaded = match Self::load(&path) {
             Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                create(&path).map_err(|error| KeyError::Io {
-                    path: path.clone(),
-                    error,
-                })?;
+                create(&path).map_err(io_error)?;
                 Self::load(&path)
             }
             loaded => loaded,
-        }
+        }?;
+        // At every start: the one that made the file may have been killed
+        // before its name was durable, and no card is found without it.
+        sync_folders(&path).map_err(io_error)?;
+        Ok(loaded)
     }
 
     fn load(path: &Path) -> Result<Self, KeyError> {
@@ -192,10 +197,22 @@ fn create(path: &Path) -> io::Result<()> {
     file.sync_all()?;
     // Unlike a rename, a link refuses to replace a file that came in between.
     fs::hard_link(&temporary, path)?;
-    fs::remove_file(&temporary)?;
-    File::open(folder)?.sync_all()?;
-    if let Some(above) = folder.parent() {
-        File::open(above)?.sync_all()?;
+    fs::remove_file(&temporary)
+}
+
+/// Makes the names of the file, its folder and the data directory durable.
+fn sync_folders(path: &Path) -> io::Result<()> {
+    for folder in path.ancestors().skip(1).take(3) {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        match File::open(folder) {
+            // What may not be read was made by somebody else.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            opened => opened?.sync_all()?,
+        }
     }
     Ok(())
 }

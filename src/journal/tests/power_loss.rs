@@ -100,7 +100,7 @@ fn start(
             model.check(&quiet, opened.head, opened.first, what);
             Some(opened.journal)
         }
-        Err(JournalError::Io { .. }) => None,
+        Err(JournalError::Io { .. } | JournalError::NoSpace { .. }) => None,
         Err(error) => panic!("{what}: refused to start: {error}"),
     }
 }
@@ -142,6 +142,17 @@ fn arm(disk: &SimDisk, rng: &mut Rng) -> &'static str {
     "a fault"
 }
 
+/// A limit on what all files take, near what they take now, for some lives.
+fn limit(disk: &SimDisk, rng: &mut Rng) {
+    let bytes = disk.used_bytes() + rng.below(6 * 4096);
+    match rng.below(8) {
+        0 => disk.set_capacity(Some(bytes)),
+        // Found out by writing only.
+        1 => disk.set_quota(Some(bytes)),
+        _ => disk.set_capacity(None),
+    }
+}
+
 /// Several lives, each shorter than the one before, with faults and losses.
 fn lives(seed: u64, options: &JournalOptions) {
     let mut rng = Rng(seed);
@@ -153,6 +164,7 @@ fn lives(seed: u64, options: &JournalOptions) {
             options.helper = HelperMode::Stepped(rng.next());
         }
         let fault = arm(&disk, &mut rng);
+        limit(&disk, &mut rng);
         let what = format!("seed {seed} life {life} ({fault})");
         let journal = start(&disk, &options, &mut model, &what);
         let journal = journal.map(|mut journal| {
@@ -170,6 +182,7 @@ fn lives(seed: u64, options: &JournalOptions) {
         }
         drop(journal);
     }
+    disk.set_capacity(None);
     if disk.is_shut_down() {
         disk.power_loss(rng.next());
     }

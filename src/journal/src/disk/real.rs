@@ -20,6 +20,15 @@ struct RealDir(File);
 #[derive(Debug)]
 struct RealLock(#[expect(dead_code, reason = "the lock lives as long as the file")] File);
 
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        // Nothing is above the root.
+        None => path,
+    }
+}
+
 impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
@@ -77,11 +86,16 @@ impl Disk for RealDisk {
         }
         fs::create_dir_all(dir)?;
         // A directory is there after a power loss only if its parent is synced.
-        for path in missing {
-            match path.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent)?,
-                _ => self.sync_dir(Path::new("."))?,
-            }
+        for path in &missing {
+            self.sync_dir(parent(path))?;
+        }
+        if missing.is_empty() {
+            // Whoever made it may have been killed before that sync.
+            return match self.sync_dir(parent(dir)) {
+                // Somebody else's to sync, then.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                synced => synced,
+            };
         }
         Ok(())
     }
