@@ -56,6 +56,9 @@ impl Engine {
             Body::Seal(seal) => self.apply_step(event.seq, Step::Seal, seal.date),
             Body::NetworkCutover(cutover) => self.apply_network_cutover(event.seq, cutover),
             Body::Entry(entry) => self.apply_entry(event.seq, entry),
+            Body::Reconciliation(r) => self.apply_reconciliation(stamp, r),
+            Body::ReconciliationAsked(asked) => self.apply_asked(stamp, asked),
+            Body::CutoverAnnounced { network, closed } => self.apply_announced(*network, *closed),
             Body::Transaction(_) | Body::Reversal(_) | Body::Attest { .. } => {}
         }
     }

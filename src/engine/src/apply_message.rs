@@ -173,7 +173,7 @@ impl Engine {
         self.note(stamp, r.exception, r.network, r.amount);
     }
 
-    fn note(
+    pub(crate) fn note(
         &mut self,
         stamp: Stamp,
         exception: Option<ExceptionKind>,

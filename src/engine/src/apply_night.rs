@@ -59,6 +59,7 @@ impl Engine {
         }
         if let Some(last) = date.0.checked_sub(TOTALS_KEPT_DAYS) {
             self.totals.forget(Date(last));
+            self.books.forget(Date(last));
         }
     }
 

@@ -22,6 +22,7 @@ use crate::legs::{Leg, Legs};
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_LEGS};
 use crate::night_codec;
 use crate::outcome::Balances;
+use crate::reconcile_codec;
 use crate::record::RecordRef;
 
 const FORMAT: u8 = 1;
@@ -41,6 +42,9 @@ const KIND_FREEZE: u8 = 10;
 const KIND_SEAL: u8 = 11;
 const KIND_NETWORK_CUTOVER: u8 = 12;
 const KIND_ENTRY: u8 = 13;
+const KIND_RECONCILIATION: u8 = 14;
+const KIND_RECONCILIATION_ASKED: u8 = 15;
+const KIND_CUTOVER_ANNOUNCED: u8 = 16;
 
 const PART_CARD: u8 = 1;
 const PART_BALANCES: u8 = 2;
@@ -75,7 +79,7 @@ impl From<Short> for EventError {
 pub(crate) type Out = Vec<u8>;
 
 impl Event {
-    /// The longest event: a reversal with six legs and a tombstone has 200 bytes.
+    /// The longest event: a reconciliation with all figures of both sides has 246 bytes.
     pub const MAX_BYTES: usize = 256;
 
     /// Appends the encoded event.
@@ -94,6 +98,9 @@ impl Event {
             Body::Seal(_) => KIND_SEAL,
             Body::NetworkCutover(_) => KIND_NETWORK_CUTOVER,
             Body::Entry(_) => KIND_ENTRY,
+            Body::Reconciliation(_) => KIND_RECONCILIATION,
+            Body::ReconciliationAsked(_) => KIND_RECONCILIATION_ASKED,
+            Body::CutoverAnnounced { .. } => KIND_CUTOVER_ANNOUNCED,
         };
         let start = put_header(out, kind, self.seq, self.time_us);
         match &self.body {
@@ -113,6 +120,12 @@ impl Event {
             Body::Seal(seal) => night_codec::put_seal(out, seal),
             Body::NetworkCutover(cutover) => night_codec::put_network_cutover(out, cutover),
             Body::Entry(entry) => night_codec::put_entry(out, entry),
+            Body::Reconciliation(r) => reconcile_codec::put_reconciliation(out, r),
+            Body::ReconciliationAsked(asked) => reconcile_codec::put_asked(out, asked),
+            Body::CutoverAnnounced { network, closed } => {
+                out.put(&network.0.to_le_bytes());
+                out.put(&closed.0.to_le_bytes());
+            }
         }
         put_length(out, start);
     }
@@ -166,6 +179,16 @@ impl Event {
                 Body::NetworkCutover(night_codec::read_network_cutover(&mut body)?)
             }
             KIND_ENTRY => Body::Entry(night_codec::read_entry(&mut body)?),
+            KIND_RECONCILIATION => {
+                Body::Reconciliation(reconcile_codec::read_reconciliation(&mut body)?)
+            }
+            KIND_RECONCILIATION_ASKED => {
+                Body::ReconciliationAsked(reconcile_codec::read_asked(&mut body)?)
+            }
+            KIND_CUTOVER_ANNOUNCED => Body::CutoverAnnounced {
+                network: NetworkId(body.u16()?),
+                closed: Date(body.u16()?),
+            },
             other => return Err(EventError::Kind(other)),
         };
         body.end()?;

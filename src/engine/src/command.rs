@@ -3,8 +3,9 @@
 
 use crate::code::ResponseCode;
 use crate::date::{Date, MonthDay};
-use crate::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash, TimeUs};
+use crate::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash, Seq, TimeUs};
 use crate::night::EntrySums;
+use crate::reconcile::{Figures, Verdict};
 
 /// A command with the time at which the runner took it.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,47 @@ pub enum Request {
     },
     /// One entry of the batch: interest, a fee.
     PostEntry(PostEntry),
+    /// 0500, 0520 and their repeats.
+    Reconcile(Reconcile),
+    /// The next settlement date of a network is to be reconciled by us: freezes the
+    /// figures that our 0500 says. A no-op when nothing is due or one is unanswered.
+    AskReconciliation {
+        /// Which network.
+        network: NetworkId,
+    },
+    /// The answer to our 0500.
+    ReconciliationAnswered {
+        /// Which network.
+        network: NetworkId,
+        /// The event of [`Request::AskReconciliation`] that it answers.
+        asked: Seq,
+        /// What the network says; `None`: it does not, and its figures decide.
+        verdict: Option<Verdict>,
+        /// Its figures, as far as it sent them.
+        theirs: Figures,
+    },
+    /// A network has acknowledged the bank's cutover.
+    CutoverAnnounced {
+        /// Which network.
+        network: NetworkId,
+        /// The date that it closed.
+        closed: Date,
+    },
+}
+
+/// A network's reconciliation of one settlement date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconcile {
+    /// What it is recognised by.
+    pub identity: Identity,
+    /// From which network.
+    pub network: NetworkId,
+    /// DE 15: the date that the figures cover.
+    pub settlement: MonthDay,
+    /// DE 50, if sent; else the only one in which there are totals.
+    pub currency: Option<Currency>,
+    /// DE 74 to 89 and 97, as far as sent.
+    pub theirs: Figures,
 }
 
 /// Hashes that recognise a message and its relatives; all keyed, made by the

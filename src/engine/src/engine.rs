@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::mix;
 use crate::night::Night;
 use crate::outcome::{NightRefusal, Outcome, PutOutcome, PutRefusal};
+use crate::reconcile::Books;
 use crate::table::Chunked;
 use crate::totals::Totals;
 
@@ -90,6 +91,7 @@ pub struct Engine {
     pub(crate) genesis: Option<Genesis>,
     pub(crate) dates: DateState,
     pub(crate) night: Night,
+    pub(crate) books: Books,
     /// The default date and its year and month (YYMM), which follow from `dates`.
     pub(crate) today: (Date, u16),
     pub(crate) last_seq: Seq,
@@ -124,6 +126,7 @@ impl Engine {
             genesis: None,
             dates: DateState::Open { date: Date(0) },
             night: Night::new(),
+            books: Books::default(),
             today: (Date(0), 0),
             last_seq: 0,
             last_time_us: 0,
@@ -196,7 +199,7 @@ impl Engine {
 
     fn malfunction(&self, request: &Request) -> Answer {
         match request {
-            Request::Transaction(_) | Request::Reversal(_) => {
+            Request::Transaction(_) | Request::Reversal(_) | Request::Reconcile(_) => {
                 self.refusal(ResponseCode::Malfunction)
             }
             Request::PutAccount(_)
@@ -210,7 +213,10 @@ impl Engine {
             | Request::Seal { .. }
             | Request::OpenEarly { .. }
             | Request::NetworkCutover { .. }
-            | Request::PostEntry(_) => self.night_refused(NightRefusal::Malfunction),
+            | Request::PostEntry(_)
+            | Request::AskReconciliation { .. }
+            | Request::ReconciliationAnswered { .. }
+            | Request::CutoverAnnounced { .. } => self.night_refused(NightRefusal::Malfunction),
             Request::Genesis(_) | Request::Attest => Answer::Done,
         }
     }
@@ -249,7 +255,7 @@ impl Engine {
                 | u64::from(self.dates.closing().0) << 16
                 | u64::from(self.dates.opening().0),
         );
-        hash = self.night.hash(hash);
+        hash = self.books.hash(self.night.hash(hash));
         for totals in &self.totals.dates {
             hash = mix::mix6([
                 hash,

@@ -13,6 +13,7 @@ use crate::ids::{
 use crate::legs::Legs;
 use crate::night::EntrySums;
 use crate::outcome::{Balances, NightOutcome, Outcome, PutOutcome};
+use crate::reconcile::{Figures, Origin, Verdict};
 use crate::record::RecordRef;
 
 /// One entry of the journal.
@@ -69,6 +70,51 @@ pub enum Body {
     NetworkCutover(NetworkCutoverEvent),
     /// The batch has posted an entry.
     Entry(EntryEvent),
+    /// Figures were compared with a network's.
+    Reconciliation(ReconciliationEvent),
+    /// This side asks a network to reconcile.
+    ReconciliationAsked(ReconciliationAsked),
+    /// A network has acknowledged the bank's cutover.
+    CutoverAnnounced {
+        /// The network.
+        network: NetworkId,
+        /// The date that the bank's cutover closed.
+        closed: Date,
+    },
+}
+
+/// Figures were compared with a network's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReconciliationEvent {
+    /// Who asked.
+    pub origin: Origin,
+    /// What the network's message is recognised by; zeros where we asked.
+    pub identity: Identity,
+    /// With which network.
+    pub network: NetworkId,
+    /// Of which settlement date.
+    pub settlement_date: Date,
+    /// In which currency.
+    pub currency: Currency,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Our figures.
+    pub ours: Figures,
+    /// The network's.
+    pub theirs: Figures,
+}
+
+/// This side asks a network to reconcile a settlement date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReconciliationAsked {
+    /// The network.
+    pub network: NetworkId,
+    /// Of which settlement date.
+    pub settlement_date: Date,
+    /// In which currency.
+    pub currency: Currency,
+    /// Our figures, as they are sent.
+    pub ours: Figures,
 }
 
 /// A date became final.
@@ -305,6 +351,9 @@ impl Event {
                 balances: None,
                 is_repeat: false,
             }),
+            Body::Reconciliation(r) if r.origin == Origin::Theirs => {
+                Answer::Message(r.outcome(self.seq))
+            }
             Body::AccountPut(AccountPut { opened, .. }) | Body::CardPut(CardPut { opened, .. }) => {
                 Answer::Put(if *opened {
                     PutOutcome::Opened
@@ -318,7 +367,10 @@ impl Event {
             | Body::Freeze { .. }
             | Body::Seal(_)
             | Body::NetworkCutover(_)
-            | Body::Entry(_) => Answer::Night(NightOutcome::Done {
+            | Body::Entry(_)
+            | Body::Reconciliation(_)
+            | Body::ReconciliationAsked(_)
+            | Body::CutoverAnnounced { .. } => Answer::Night(NightOutcome::Done {
                 seq: self.seq,
                 is_repeat: false,
             }),
@@ -413,6 +465,21 @@ impl TransactionEvent {
             business_date: self.business_date,
             settlement_date: self.settlement_date,
             balances: self.balances,
+            is_repeat: false,
+        }
+    }
+}
+
+impl ReconciliationEvent {
+    /// The answer as it was given; the figures are found by the sequence.
+    pub(crate) const fn outcome(&self, seq: Seq) -> Outcome {
+        Outcome {
+            code: ResponseCode::Approved,
+            seq,
+            durable_at: seq,
+            business_date: self.settlement_date,
+            settlement_date: self.settlement_date,
+            balances: None,
             is_repeat: false,
         }
     }

@@ -27,11 +27,15 @@ pub enum ExceptionKind {
     /// A second advice for a request that one has corrected, or one whose request
     /// cannot be told from many others: accepted, not posted.
     AdviceAgain = 9,
+    /// A reconciliation out of balance: both sides' figures are kept with it.
+    ReconciliationDiffers = 10,
+    /// A network would not reconcile what we sent.
+    ReconciliationRefused = 11,
 }
 
 impl ExceptionKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::AdviceUnknownCard,
         Self::AdviceNoAccount,
         Self::AdviceOtherCurrency,
@@ -41,6 +45,8 @@ impl ExceptionKind {
         Self::ReversalHalfFits,
         Self::ReversalNamesNothing,
         Self::AdviceAgain,
+        Self::ReconciliationDiffers,
+        Self::ReconciliationRefused,
     ];
 
     pub(crate) fn from_number(number: u8) -> Option<Self> {

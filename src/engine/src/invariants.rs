@@ -81,6 +81,9 @@ pub enum Breach {
     /// 1, 12: totals differ from rows.
     #[error("totals of currency {0} differ from the rows")]
     Totals(Currency),
+    /// 12: a reconciliation's figures are not the running totals, or it was done before.
+    #[error("a reconciliation's figures are not those of the running totals")]
+    Figures,
     /// 10: the state hash, recomputed, is another.
     #[error("the state hash recomputed from the rows is another")]
     Hash,

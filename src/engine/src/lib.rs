@@ -8,6 +8,7 @@ mod account;
 mod apply;
 mod apply_message;
 mod apply_night;
+mod apply_reconcile;
 mod apply_rows;
 mod audit;
 mod business;
@@ -39,6 +40,8 @@ mod night_codec;
 mod night_tests;
 pub mod outcome;
 mod prepare;
+mod reconcile;
+mod reconcile_codec;
 mod record;
 mod residue;
 mod table;
@@ -53,7 +56,8 @@ pub use codec::EventError;
 pub use engine::{Counts, Decision, Engine, Options};
 pub use event::{
     AccountPut, Answer, Body, CardPut, EntryEvent, Event, Finding, InternalAccount, InternalOpened,
-    NetworkCutoverEvent, ReversalEvent, Row, SealEvent, Tombstone, TransactionEvent,
+    NetworkCutoverEvent, ReconciliationAsked, ReconciliationEvent, ReversalEvent, Row, SealEvent,
+    Tombstone, TransactionEvent,
 };
 pub use exception::{Exception, ExceptionKind};
 pub use invariants::Breach;
@@ -61,5 +65,6 @@ pub use legs::{Leg, Legs};
 pub use limits::Capacity;
 pub use loader::{LoadError, Loader};
 pub use night::{DayEnd, EntrySum, EntrySums, NetworkClock};
+pub use reconcile::{Announcement, Asked, Figures, NET, Origin, Reconciliation, Verdict};
 pub use record::{Record, RecordRef};
 pub use totals::{CurrencySum, DateTotals, NetworkTotals, Tally, TrialBalance};

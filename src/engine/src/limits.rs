@@ -26,6 +26,9 @@ pub const SEALS_UNTIL_FORGOTTEN: u16 = 4;
 pub const TOTALS_KEPT_DAYS: u16 = 8;
 /// Exceptions kept in memory for display; all of them are in the journal.
 pub const EXCEPTIONS_KEPT: usize = 1024;
+/// Reconciliations kept of each network, for their repeats and for display; all of
+/// them are in the journal.
+pub const RECONCILIATIONS_KEPT: usize = 64;
 /// A DE 15 further from the business date than this is as good as impossible.
 pub const SETTLEMENT_REACH_DAYS: u16 = 60;
 /// Generations of remembered transactions that can be told apart.

@@ -182,6 +182,7 @@ impl Loader {
         engine.exceptions = residue.exceptions;
         engine.totals = residue.totals;
         engine.night = residue.night;
+        engine.books = residue.books;
         Ok(engine)
     }
 }

@@ -13,10 +13,15 @@ use crate::limits::{
 };
 use crate::night::{DayEnd, NetworkClock, Night};
 use crate::night_codec::{put_sums, read_sums};
+use crate::reconcile::Books;
+use crate::reconcile_codec::{read_books, write_books};
 use crate::totals::{DateTotals, NetworkTotals, Tally, Totals};
 
-/// Version 2 adds the nights at the end.
-const VERSION: u8 = 2;
+/// Version 2 adds the nights at the end, version 3 the reconciliations behind them.
+/// Version 3 is written only where there are any, so that a residue is the same,
+/// to the byte, as the older program wrote it.
+const VERSION: u8 = 3;
+const WITHOUT_RECONCILIATIONS: u8 = 2;
 const WITHOUT_NIGHTS: u8 = 1;
 
 /// The residue, read back.
@@ -36,6 +41,7 @@ pub(crate) struct Residue {
     pub exceptions: Exceptions,
     pub totals: Totals,
     pub night: Night,
+    pub books: Books,
 }
 
 impl Engine {
@@ -47,7 +53,12 @@ impl Engine {
             business_date: Date(0),
             key_check: 0,
         });
-        out.extend([VERSION, u8::from(self.genesis.is_some())]);
+        let version = if self.books.networks.is_empty() {
+            WITHOUT_RECONCILIATIONS
+        } else {
+            VERSION
+        };
+        out.extend([version, u8::from(self.genesis.is_some())]);
         out.extend(genesis.business_date.0.to_le_bytes());
         out.extend(genesis.key_check.to_le_bytes());
         out.push(match self.dates {
@@ -83,11 +94,14 @@ impl Engine {
         write_exceptions(&mut out, &self.exceptions);
         write_totals(&mut out, &self.totals);
         write_night(&mut out, &self.night);
+        if version == VERSION {
+            write_books(&mut out, &self.books);
+        }
         out
     }
 }
 
-fn count(out: &mut Vec<u8>, count: usize) {
+pub(crate) fn count(out: &mut Vec<u8>, count: usize) {
     // All of these are bounded far below 32 bits.
     out.extend((count as u32).to_le_bytes());
 }
@@ -197,7 +211,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Residue> {
 }
 
 /// Reads a count, and refuses one beyond its bound.
-fn bounded(from: &mut Reader<'_>, most: usize) -> Result<u32, Short> {
+pub(crate) fn bounded(from: &mut Reader<'_>, most: usize) -> Result<u32, Short> {
     let count = from.u32()?;
     if count as usize > most {
         return Err(Short);
@@ -208,7 +222,7 @@ fn bounded(from: &mut Reader<'_>, most: usize) -> Result<u32, Short> {
 fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
     let mut from = Reader::new(bytes);
     let [version, has_genesis] = from.array()?;
-    if ![VERSION, WITHOUT_NIGHTS].contains(&version) {
+    if ![VERSION, WITHOUT_RECONCILIATIONS, WITHOUT_NIGHTS].contains(&version) {
         return Ok(None);
     }
     let genesis = Genesis {
@@ -258,6 +272,11 @@ fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
     } else {
         read_night(&mut from)?
     };
+    let books = if version == VERSION {
+        read_books(&mut from)?
+    } else {
+        Books::default()
+    };
     from.end()?;
     Ok(Some(Residue {
         genesis: (has_genesis != 0).then_some(genesis),
@@ -273,6 +292,7 @@ fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
         exceptions,
         totals,
         night,
+        books,
     }))
 }
 

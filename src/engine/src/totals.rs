@@ -97,7 +97,9 @@ pub struct NetworkTotals {
 }
 
 impl NetworkTotals {
-    const fn new((network, settlement_date, currency): (NetworkId, Date, Currency)) -> Self {
+    pub(crate) const fn new(
+        (network, settlement_date, currency): (NetworkId, Date, Currency),
+    ) -> Self {
         const ZERO: Tally = Tally {
             count: 0,
             amount_minor: 0,
@@ -160,6 +162,15 @@ impl Totals {
             }
         };
         self.dates.get_mut(at)
+    }
+
+    /// The totals of a network, settlement date and currency, if there are any.
+    pub fn network(&self, key: (NetworkId, Date, Currency)) -> Option<&NetworkTotals> {
+        let at = self
+            .networks
+            .binary_search_by_key(&key, NetworkTotals::key)
+            .ok()?;
+        self.networks.get(at)
     }
 
     /// The totals of a network, settlement date and currency.

@@ -60,6 +60,114 @@ fn nights() -> Bank {
     bank
 }
 
+/// Every kind of event of a reconciliation, with all figures and with none.
+fn reconciliations() -> Bank {
+    use gapless_engine::command::{Identity, Reconcile, Request};
+    let mut bank = Bank::open();
+    let all = Figures::elements().fold(Figures::NONE, |figures, element| {
+        figures.with(element, Figures::most(element)).unwrap()
+    });
+    let debit = all.with(NET, -Figures::most(NET)).unwrap();
+    bank.run("purchase cA 300 #1 -> 00\nnetcutover 1 D+1 -> done early D");
+    for (key, theirs) in [(1, Figures::NONE), (2, all), (3, debit)] {
+        bank.ask(Request::Reconcile(Reconcile {
+            identity: Identity {
+                key,
+                ..Identity::default()
+            },
+            network: NETWORK,
+            settlement: today().month_day(),
+            currency: Some(KRW),
+            theirs,
+        }));
+    }
+    for (verdict, traffic) in [
+        (
+            None,
+            "purchase cA 3 #3 -> 00\nnetcutover 1 D+2 -> done early D",
+        ),
+        (Some(Verdict::Refused), "cutover D -> done grace D"),
+    ] {
+        bank.ask(Request::AskReconciliation { network: NETWORK });
+        bank.run(traffic);
+        bank.ask(Request::ReconciliationAnswered {
+            network: NETWORK,
+            asked: bank.engine.asked(NETWORK).unwrap().seq,
+            verdict,
+            theirs: Figures::NONE.with(76, 1).unwrap(),
+        });
+    }
+    bank.ask(Request::CutoverAnnounced {
+        network: NETWORK,
+        closed: today(),
+    });
+    bank.run("purchase cA 3 #4 -> 00\nnetcutover 1 D+3 -> done grace D");
+    bank.ask(Request::AskReconciliation { network: NETWORK });
+    bank.ask(Request::Attest);
+    bank
+}
+
+/// Events of kinds 14 to 16, and version 3 of the residue, which has them behind.
+#[test]
+fn reconciliations_are_read_and_written() {
+    let bank = reconciliations();
+    assert!(bank.engine.asked(NETWORK).is_some());
+    assert_eq!(bank.engine.reconciliations().count(), 5);
+    let mut residue = bank.engine.residue();
+    for (name, bytes) in [
+        ("events-reconciliation-v1.bin", bank.log.clone()),
+        ("residue-reconciliation-v3.bin", residue.clone()),
+    ] {
+        if std::env::var_os("GAPLESS_WRITE_FIXTURES").is_some() {
+            std::fs::write(fixture(name), &bytes).unwrap();
+        }
+        assert!(
+            std::fs::read(fixture(name)).unwrap() == bytes,
+            "{name} differs from what this version writes"
+        );
+    }
+    let mut engine = Engine::new(INDEXED);
+    let mut rest = &bank.log[..];
+    let (mut kinds, mut longest) = (std::collections::BTreeSet::new(), 0);
+    while !rest.is_empty() {
+        kinds.insert(rest[1]);
+        let (event, tail) = Event::decode(rest).unwrap();
+        longest = longest.max(rest.len() - tail.len());
+        engine.check(&event).unwrap();
+        engine.apply(&event);
+        rest = tail;
+    }
+    assert!((14..=16).all(|kind| kinds.contains(&kind)), "{kinds:?}");
+    assert_eq!(longest, 246);
+    assert_eq!(engine.divergence(), None);
+    assert_eq!(engine.residue(), residue);
+
+    let load = |residue: &[u8]| {
+        let mut loader = Engine::loader(INDEXED);
+        for ix in 0..engine.accounts_len() {
+            let row = engine.account_row(AccountIx(ix)).unwrap().to_bytes();
+            loader.account(AccountIx(ix), &row).unwrap();
+        }
+        for ix in 0..engine.cards_len() {
+            let row = engine.card_row(CardIx(ix)).unwrap().to_bytes();
+            loader.card(CardIx(ix), &row).unwrap();
+        }
+        for (date, len) in engine.generations().collect::<Vec<_>>() {
+            for record in engine.record_bytes(date, 0..len) {
+                loader.record(date, &record).unwrap();
+            }
+        }
+        loader.residue(residue)?;
+        loader.finish()
+    };
+    let loaded = load(&residue).unwrap();
+    assert_eq!(loaded.state_hash(), engine.state_hash());
+    assert_eq!(loaded.asked(NETWORK), engine.asked(NETWORK));
+    assert!(loaded.reconciliations().eq(engine.reconciliations()));
+    residue.pop();
+    assert!(load(&residue).is_err());
+}
+
 #[test]
 fn nights_of_version_1_are_read_and_written() {
     let bank = nights();

@@ -47,6 +47,7 @@ fn request() -> impl Strategy<Value = Request> {
         }),
         1 => Just(Request::Attest),
         4 => night(),
+        2 => reconciliation(),
         1 => (0..3u16, 0..4usize).prop_map(|(network, currency)| Request::OpenInternal {
             network: NetworkId(network),
             currency: CURRENCIES[currency],
@@ -93,9 +94,55 @@ fn night() -> impl Strategy<Value = Request> {
     ]
 }
 
+/// What a network asks of us and we of it, in whatever order.
+fn reconciliation() -> impl Strategy<Value = Request> {
+    let network = || (0..2u16).prop_map(NetworkId);
+    let figures = || {
+        let nothing = Figures::NONE.with(81, 0).unwrap();
+        let some = (0..3i64, 0..2000i64).prop_map(|(count, net)| {
+            let counted = Figures::NONE.with(76, count).unwrap();
+            counted.with(NET, -net).unwrap()
+        });
+        prop_oneof![1 => Just(nothing), 2 => some]
+    };
+    let verdict = prop_oneof![
+        Just(None),
+        Just(Some(Verdict::InBalance)),
+        Just(Some(Verdict::OutOfBalance)),
+        Just(Some(Verdict::Refused)),
+    ];
+    prop_oneof![
+        3 => (network(), 0..9u64, 0..3u16, 0..4usize, figures()).prop_map(
+            |(network, stan, n, currency, theirs)| Request::Reconcile(Reconcile {
+                identity: Identity { key: hash(&[500, stan]), ..Identity::default() },
+                network,
+                settlement: Date(today().0 + n).month_day(),
+                currency: CURRENCIES.get(currency).copied().filter(|_| stan % 3 != 0),
+                theirs,
+            })
+        ),
+        2 => network().prop_map(|network| Request::AskReconciliation { network }),
+        2 => (network(), verdict, figures()).prop_map(|(network, verdict, theirs)| {
+            Request::ReconciliationAnswered { network, asked: ANY, verdict, theirs }
+        }),
+        1 => network().prop_map(|network| Request::CutoverAnnounced { network, closed: CLOSING }),
+    ]
+}
+
+/// Stands for the question that is open, whichever that is by then.
+const ANY: Seq = 0;
+
 /// Puts the closing date in where it is meant, and into most seals what was posted.
 fn aimed(bank: &Bank, mut request: Request) -> Request {
     let closing = bank.engine.business().closing;
+    if let Request::ReconciliationAnswered { network, asked, .. } = &mut request {
+        *asked = bank.engine.asked(*network).map_or(ANY, |open| open.seq);
+    }
+    if let Request::CutoverAnnounced { network, closed } = &mut request
+        && let Some(due) = bank.engine.unannounced(*network)
+    {
+        *closed = due.closed;
+    }
     let date = match &mut request {
         Request::Cutover { date }
         | Request::Freeze { date }
@@ -495,6 +542,7 @@ fn the_streams_reach_every_finding_and_every_exception() {
     let mut codes = std::collections::BTreeSet::new();
     let (mut linked, mut wide, mut repeats) = (0, 0, 0);
     let (mut steps, mut seals, mut entries, mut rolled) = ([0; 4], 0, 0, 0);
+    let (mut verdicts, mut announced) = (std::collections::BTreeSet::new(), 0);
     for _ in 0..180 {
         let mut bank = Bank::open();
         for _ in 0..150 {
@@ -522,6 +570,15 @@ fn the_streams_reach_every_finding_and_every_exception() {
                 Body::NetworkCutover(_) => steps[3] += 1,
                 Body::Seal(seal) => seals += 1 + u32::from(!seal.entries.as_slice().is_empty()),
                 Body::Entry(_) => entries += 1,
+                Body::Reconciliation(r) => {
+                    verdicts.insert((r.origin as u8, r.verdict as u8));
+                    exceptions.extend(match r.verdict {
+                        Verdict::OutOfBalance => Some(ExceptionKind::ReconciliationDiffers),
+                        Verdict::Refused => Some(ExceptionKind::ReconciliationRefused),
+                        Verdict::InBalance | Verdict::Received => None,
+                    });
+                }
+                Body::CutoverAnnounced { .. } => announced += 1,
                 _ => {}
             }
         }
@@ -531,6 +588,10 @@ fn the_streams_reach_every_finding_and_every_exception() {
         steps.iter().all(|count| *count > 10) && seals > 20 && entries > 20 && rolled > 5,
         "{steps:?} {seals} {entries} {rolled}"
     );
+    // Theirs in and out of balance; ours in, out, and refused.
+    let seen: Vec<_> = verdicts.into_iter().collect();
+    assert_eq!(seen, [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]);
+    assert!(announced > 10, "{announced}");
     assert_eq!(findings.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(
         exceptions.into_iter().collect::<Vec<_>>(),

@@ -19,7 +19,7 @@ impl Engine {
     /// What a command gets from an engine that has no genesis yet, or no look-up tables.
     pub(super) fn not_ready(&self, request: &Request) -> Answer {
         match request {
-            Request::Transaction(_) | Request::Reversal(_) => {
+            Request::Transaction(_) | Request::Reversal(_) | Request::Reconcile(_) => {
                 self.refusal(ResponseCode::IssuerUnavailable)
             }
             Request::OpenInternal { .. }
@@ -31,7 +31,10 @@ impl Engine {
             | Request::Seal { .. }
             | Request::OpenEarly { .. }
             | Request::NetworkCutover { .. }
-            | Request::PostEntry(_) => self.night_refused(NightRefusal::NotReady),
+            | Request::PostEntry(_)
+            | Request::AskReconciliation { .. }
+            | Request::ReconciliationAnswered { .. }
+            | Request::CutoverAnnounced { .. } => self.night_refused(NightRefusal::NotReady),
             Request::Genesis(_) | Request::Attest => Answer::Done,
         }
     }

@@ -4,6 +4,7 @@
 mod admin;
 mod find;
 mod night;
+mod reconcile;
 mod reversal;
 mod transaction;
 
@@ -59,6 +60,17 @@ impl Engine {
                 } => self.decide_network_cutover(time_us, *network, *date, *not_before_us),
                 Request::OpenBatch { currency } => self.decide_batch_account(*currency),
                 Request::PostEntry(entry) => self.decide_entry(entry),
+                Request::Reconcile(reconcile) => self.decide_reconcile(reconcile),
+                Request::AskReconciliation { network } => self.decide_ask(*network),
+                Request::ReconciliationAnswered {
+                    network,
+                    asked,
+                    verdict,
+                    theirs,
+                } => self.decide_answered(*network, *asked, *verdict, theirs),
+                Request::CutoverAnnounced { network, closed } => {
+                    self.decide_announced(*network, *closed)
+                }
                 Request::Genesis(_) => Err(Answer::Done),
             }
         };

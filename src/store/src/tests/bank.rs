@@ -10,11 +10,11 @@ use crate::{
 };
 use gapless_engine::command::{
     AccountStatus, Amount, CardStatus, Class, Command, Genesis, Identity, Operation, Original,
-    PostEntry, PutAccount, PutCard, Request, Reversal, Transaction,
+    PostEntry, PutAccount, PutCard, Reconcile, Request, Reversal, Transaction,
 };
 use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
-use gapless_engine::{Body, Capacity, Engine, Event, Options, Phase};
+use gapless_engine::{Body, Capacity, Engine, Event, Figures, Options, Phase};
 use gapless_journal::{
     Batch, Disk, FileJournal, HelperMode, Journal, JournalOptions, Port, Recovered, Verdict,
 };
@@ -326,6 +326,7 @@ impl Bank {
                 row
             }
             7 => put_card(dice.below(customers + 4)),
+            8 if self.nights && dice.below(3) == 0 => self.reconciliation(dice),
             8 if self.nights => self.night_step(dice, customers),
             _ => {
                 let transaction = self.transaction(dice, customers);
@@ -337,6 +338,39 @@ impl Bank {
                 }
                 Request::Transaction(transaction)
             }
+        }
+    }
+
+    fn reconciliation(&self, dice: &mut Dice) -> Request {
+        let network = NetworkId(1);
+        let theirs = Figures::NONE
+            .with(76, dice.below(9) as i64)
+            .unwrap_or(Figures::NONE);
+        match (dice.below(3), self.live.asked(network)) {
+            (0, Some(asked)) => Request::ReconciliationAnswered {
+                network,
+                asked: asked.seq,
+                verdict: None,
+                theirs,
+            },
+            (0, None) => Request::AskReconciliation { network },
+            (1, _) => Request::CutoverAnnounced {
+                network,
+                closed: self
+                    .live
+                    .unannounced(network)
+                    .map_or(self.live.business().closing, |due| due.closed),
+            },
+            _ => Request::Reconcile(Reconcile {
+                identity: Identity {
+                    key: dice.roll(),
+                    ..Identity::default()
+                },
+                network,
+                settlement: self.live.business().closing.month_day(),
+                currency: Some(KRW),
+                theirs,
+            }),
         }
     }
 
