@@ -122,6 +122,7 @@ fn exchange(session: &mut Session, frames: &[Vec<u8>], out: &mut Vec<u8>) {
         match session.take(frame, None, Instant::now(), today, out) {
             Taken::Submit(tag, _) => *place = Some(tag),
             Taken::Answered { .. } => {}
+            Taken::Replied(replied) => panic!("{replied:?}"),
             Taken::Ignored(note) => panic!("{note}"),
         }
     }

@@ -18,7 +18,7 @@ const AMOUNT_GROUP: usize = 20;
 const AMOUNT_GROUPS: usize = 6;
 
 /// Why a message can't be a request.
-enum Stop {
+pub(super) enum Stop {
     /// 30, with the field to blame.
     Fault(Fault),
     /// Another code, which no state decides.
@@ -31,7 +31,7 @@ impl From<Fault> for Stop {
     }
 }
 
-const INVALID_TRANSACTION: Stop = Stop::Code(ResponseCode::InvalidTransaction);
+pub(super) const INVALID_TRANSACTION: Stop = Stop::Code(ResponseCode::InvalidTransaction);
 
 impl Adapter {
     /// What to do with a message that the codec could read.
@@ -41,6 +41,7 @@ impl Adapter {
                 .transaction(message, class, scratch)
                 .map(Request::Transaction),
             Kind::Reversal => self.reversal(message, scratch).map(Request::Reversal),
+            Kind::Reconciliation => self.reconcile(message, scratch).map(Request::Reconcile),
             Kind::Management => return self.management(message),
             Kind::Unknown => Err(INVALID_TRANSACTION),
             Kind::Response => return Intake::Ignore(Ignored::Response),
@@ -235,7 +236,7 @@ impl Adapter {
 
     /// A currency by its number, or by its letters if it is one of the bank's
     /// (ISO 8583: a 3 or n 3). Other letters: 12.
-    fn currency(
+    pub(super) fn currency(
         &self,
         message: &Message<'_>,
         field: u8,
@@ -265,11 +266,7 @@ impl Adapter {
         if self.rules.network == NetworkId::OWN_TERMINALS {
             return Ok(None);
         }
-        Ok(number(message, tables::SETTLEMENT_DATE)?.and_then(|date| {
-            let month = u8::try_from(date / 100 % 100).ok()?;
-            let day = u8::try_from(date % 100).ok()?;
-            (month != 0 && day != 0).then_some(MonthDay { month, day })
-        }))
+        month_day(message, tables::SETTLEMENT_DATE)
     }
 
     /// What the link's own rules refuse. It is the engine that answers it, after
@@ -298,13 +295,22 @@ impl Adapter {
         }
     }
 
-    fn recogniser(&self) -> Recogniser<'_> {
+    pub(super) fn recogniser(&self) -> Recogniser<'_> {
         Recogniser {
             keys: &self.keys,
             network: self.rules.network,
             original_data: self.semantics.original_data,
         }
     }
+}
+
+/// A date element as MMDD; `None` where it is absent or 0000.
+pub(super) fn month_day(message: &Message<'_>, field: u8) -> Result<Option<MonthDay>, Fault> {
+    Ok(number(message, field)?.and_then(|date| {
+        let month = u8::try_from(date / 100 % 100).ok()?;
+        let day = u8::try_from(date % 100).ok()?;
+        (month != 0 && day != 0).then_some(MonthDay { month, day })
+    }))
 }
 
 impl From<Stop> for Refusal {

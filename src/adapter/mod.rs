@@ -10,6 +10,8 @@ mod fault;
 mod identity;
 mod intake;
 mod keys;
+mod originate;
+mod reconcile;
 mod respond;
 mod tables;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use gapless_iso8583::{Dialect, FieldSet, Message, Semantics};
 
 pub use fault::{Fault, FaultKind};
 pub use keys::{KeyError, PanKeys};
+pub use originate::{Outgoing, Purpose, Reply};
 pub use tables::Management;
 
 /// Every operation that DE 3 can ask for.
@@ -82,6 +85,7 @@ pub struct Adapter {
     rules: Rules,
     transaction_echo: FieldSet,
     reversal_echo: FieldSet,
+    reconciliation_echo: FieldSet,
     management_echo: FieldSet,
 }
 
@@ -156,12 +160,19 @@ impl Adapter {
         Self {
             transaction_echo: echo(2),
             reversal_echo: echo(4),
+            reconciliation_echo: echo(5),
             management_echo: echo(8),
             keys,
             semantics,
             rules,
             dialect,
         }
+    }
+
+    /// The network behind the link, or the bank's own terminals.
+    #[must_use]
+    pub fn network(&self) -> NetworkId {
+        self.rules.network
     }
 
     /// The link's dialect.

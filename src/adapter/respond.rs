@@ -34,7 +34,7 @@ impl Adapter {
     ) -> Result<ResponseCode, BuildError> {
         let mut says = Says {
             code: outcome.code,
-            settlement: (request.mti().class() != 8).then_some(outcome.settlement_date),
+            settlement: is_dated(request).then_some(outcome.settlement_date),
             approval: None,
             amounts: None,
         };
@@ -68,7 +68,7 @@ impl Adapter {
     ) -> Result<(), BuildError> {
         let says = Says {
             code,
-            settlement: (request.mti().class() != 8).then_some(today),
+            settlement: is_dated(request).then_some(today),
             approval: None,
             amounts: None,
         };
@@ -84,13 +84,14 @@ impl Adapter {
         let class = request.mti().class();
         let echo = match class {
             4 => &self.reversal_echo,
+            5 => &self.reconciliation_echo,
             8 => &self.management_echo,
             _ => &self.transaction_echo,
         };
         let mut builder = self.dialect.builder(out, request.mti().response());
         builder.echo_until(request, echo, SETTLEMENT_DATE);
         if let Some(date) = says.settlement {
-            self.put_settlement(&mut builder, date);
+            self.put_date(&mut builder, SETTLEMENT_DATE, date);
         }
         builder.echo_until(request, echo, APPROVAL_CODE);
         if let Some(approval) = says.approval {
@@ -104,7 +105,8 @@ impl Adapter {
         builder.echo_rest(request, echo).finish().map(|_| ())
     }
 
-    fn put_settlement(&self, builder: &mut Builder<'_, '_>, date: Date) {
+    /// MMDD, or YYMMDD in 1993.
+    pub(super) fn put_date(&self, builder: &mut Builder<'_, '_>, field: u8, date: Date) {
         let (year, month, day) = date.ymd();
         let mut digits = [0; 6];
         put_digits(
@@ -113,12 +115,12 @@ impl Adapter {
         );
         let [_, _, mmdd @ ..] = &digits;
         match self.semantics.settlement_date_digits {
-            6 => builder.text(SETTLEMENT_DATE, &digits),
-            _ => builder.text(SETTLEMENT_DATE, mmdd),
+            6 => builder.text(field, &digits),
+            _ => builder.text(field, mmdd),
         };
     }
 
-    fn put_code(&self, builder: &mut Builder<'_, '_>, code: ResponseCode, class: u8) {
+    pub(super) fn put_code(&self, builder: &mut Builder<'_, '_>, code: ResponseCode, class: u8) {
         let mut digits = [0; 3];
         let [_, two @ ..] = &mut digits;
         if self.semantics.action_code_digits == 3 {
@@ -131,9 +133,15 @@ impl Adapter {
     }
 }
 
+/// Whether its answer tells the settlement date: network management has none, and a
+/// reconciliation gets its own back.
+fn is_dated(request: &Message<'_>) -> bool {
+    !matches!(request.mti().class(), 5 | 8)
+}
+
 /// Writes the last digits of a number, as many as there is room for; the rest
 /// of the number.
-fn put_digits(room: &mut [u8], number: u64) -> u64 {
+pub(super) fn put_digits(room: &mut [u8], number: u64) -> u64 {
     let mut rest = number;
     for digit in room.iter_mut().rev() {
         // Below ten, so no bit is lost.

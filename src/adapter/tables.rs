@@ -3,7 +3,7 @@
 
 use gapless_engine::code::ResponseCode;
 use gapless_engine::command::{Class, Operation};
-use gapless_iso8583::{FieldSet, Mti, Version};
+use gapless_iso8583::{FieldSet, Message, Mti, Version};
 
 use super::OPERATIONS;
 
@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Financial(Class),
     /// 0400, 0420.
     Reversal,
+    /// 0500, 0520.
+    Reconciliation,
     /// 0800, 0820.
     Management,
     /// Answers something that this side never asked: 0210, 0810 and the like.
@@ -43,6 +45,7 @@ pub(super) fn kind(mti: Mti, version: Version) -> Kind {
         (2, 0, 0 | 1) => Kind::Financial(Class::FinancialRequest),
         (2, 2, 0 | 1) => Kind::Financial(Class::FinancialAdvice),
         (4, 0 | 2, 0 | 1) => Kind::Reversal,
+        (5, 0 | 2, 0 | 1) => Kind::Reconciliation,
         (8, 0 | 2, _) => Kind::Management,
         _ => Kind::Unknown,
     }
@@ -80,22 +83,60 @@ pub enum Management {
 }
 
 /// DE 70 of 1987 (FIELD.md, "Network management": the common codes, and MDS's
-/// 061, 062 and 270) or the function code DE 24 of 1993 (ISO 8583:1993, 8xx).
+/// 061, 062 and 270) or the function code DE 24 of 1993 (ISO 8583:1993, 8xx:
+/// system condition 801 and 802, accounting 821, audit control 831).
 pub(super) fn management(code: u64, version: Version) -> Option<Management> {
     match (version, code) {
         (Version::V1987, 1 | 61) | (Version::V1993, 801) => Some(Management::SignOn),
         (Version::V1987, 2 | 62) | (Version::V1993, 802) => Some(Management::SignOff),
-        (Version::V1987, 201) => Some(Management::Cutover),
+        (Version::V1987, 201) | (Version::V1993, 821) => Some(Management::Cutover),
         (Version::V1987, 270 | 301) | (Version::V1993, 831) => Some(Management::Echo),
         _ => None,
     }
 }
 
+/// The code by which this side says it: the common one.
+pub(super) const fn management_code(purpose: Management, version: Version) -> u64 {
+    match (version, purpose) {
+        (Version::V1987, Management::SignOn) => 1,
+        (Version::V1987, Management::SignOff) => 2,
+        (Version::V1987, Management::Cutover) => 201,
+        (Version::V1987, Management::Echo) => 301,
+        (Version::V1993, Management::SignOn) => 801,
+        (Version::V1993, Management::SignOff) => 802,
+        (Version::V1993, Management::Cutover) => 821,
+        (Version::V1993, Management::Echo) => 831,
+    }
+}
+
+/// The function code of our reconciliation in 1993: final, in one currency.
+pub(super) const fn reconciliation_code(version: Version) -> Option<u64> {
+    match version {
+        Version::V1987 => None,
+        Version::V1993 => Some(502),
+    }
+}
+
+/// Action codes of 1993 that answer a reconciliation.
+pub(super) const IN_BALANCE: u16 = 500;
+pub(super) const OUT_OF_BALANCE: u16 = 501;
+
+/// Where a reconciliation says which date it covers: DE 15; in 1993 DE 28 (date,
+/// reconciliation) if it is there.
+pub(super) fn covered_date(version: Version, message: &Message<'_>) -> u8 {
+    if version == Version::V1993 && message.has(RECONCILIATION_DATE_93) {
+        RECONCILIATION_DATE_93
+    } else {
+        SETTLEMENT_DATE
+    }
+}
+
 /// DE 39 as three digits: action codes of ISO 8583:1993. An approval of a
-/// reversal is 400, of network management 800.
+/// reversal is 400, of a reconciliation 500 (in balance), of network management 800.
 pub(super) fn action_code(code: ResponseCode, message_class: u8) -> u16 {
     match (code, message_class) {
         (ResponseCode::Approved, 4) => 400,
+        (ResponseCode::Approved, 5) => IN_BALANCE,
         (ResponseCode::Approved, 8) => 800,
         (ResponseCode::Approved, _) => 0,
         (ResponseCode::DoNotHonour, _) => 100,
@@ -125,6 +166,8 @@ pub(super) fn action_code(code: ResponseCode, message_class: u8) -> u16 {
 
 /// What this side writes into an answer itself.
 pub(super) const SETTLEMENT_DATE: u8 = 15;
+pub(super) const RECONCILIATION_DATE_93: u8 = 28;
+pub(super) const CURRENCY: u8 = 50;
 pub(super) const APPROVAL_CODE: u8 = 38;
 pub(super) const RESPONSE_CODE: u8 = 39;
 pub(super) const ADDITIONAL_AMOUNTS: u8 = 54;
@@ -142,9 +185,13 @@ pub(super) fn echo(version: Version, message_class: u8) -> FieldSet {
     const TRANSACTION: &[u8] = &[
         2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 32, 33, 37, 41, 42, 49, 50, 51, 102, 103,
     ];
+    const RECONCILIATION: &[u8] = &[7, 11, 12, 15, 32, 33, 37, 41, 42, 50, 99, 100];
     let (common, own): (&[u8], &[u8]) = match (version, message_class) {
         (Version::V1987, 4) => (TRANSACTION, &[13, 24, 90, 95]),
         (Version::V1993, 4) => (TRANSACTION, &[30, 56]),
+        // Date and currency of the figures come back as they were sent.
+        (Version::V1987, 5) => (RECONCILIATION, &[13, 24]),
+        (Version::V1993, 5) => (RECONCILIATION, &[24, 28, 93, 94]),
         (Version::V1987, 8) => (&[7, 11, 12, 33, 37, 41, 42], &[13, 24, 70, 100]),
         (Version::V1993, 8) => (&[7, 11, 12, 33, 37, 41, 42], &[24, 93, 94]),
         (Version::V1987, _) => (TRANSACTION, &[13, 24]),
@@ -185,7 +232,13 @@ mod tests {
             (120, V1987, Kind::Unknown),
             (202, V1987, Kind::Unknown),
             (300, V1987, Kind::Unknown),
-            (500, V1987, Kind::Unknown),
+            (500, V1987, Kind::Reconciliation),
+            (501, V1987, Kind::Reconciliation),
+            (520, V1987, Kind::Reconciliation),
+            (521, V1987, Kind::Reconciliation),
+            (1520, V1993, Kind::Reconciliation),
+            (502, V1987, Kind::Unknown),
+            (510, V1987, Kind::Response),
             (600, V1987, Kind::Unknown),
             (210, V1987, Kind::Response),
             (230, V1987, Kind::Response),
@@ -221,9 +274,9 @@ mod tests {
     #[test]
     fn action_codes_of_refusals_are_refusals() {
         for code in ResponseCode::ALL {
-            for class in [2, 4, 8] {
+            for class in [2, 4, 5, 8] {
                 let action = action_code(code, class);
-                let approves = action < 100 || matches!(action, 400 | 800);
+                let approves = action < 100 || matches!(action, 400 | 500 | 800);
                 assert_eq!(approves, code.is_approved(), "{code:?} in class {class}");
                 assert_ne!(action, 906, "cutover in process never leaves");
                 assert!(action <= 999);
@@ -234,7 +287,7 @@ mod tests {
     #[test]
     fn nothing_of_the_cardholder_but_the_pan_is_echoed() {
         for version in [Version::V1987, Version::V1993] {
-            for class in [1, 2, 4, 8] {
+            for class in [1, 2, 4, 5, 8] {
                 let fields = echo(version, class);
                 for never in [14, 20, 35, 36, 45, 48, 52, 53, 55, 60, 61, 62, 63, 64, 128] {
                     assert!(!fields.has(never), "{never} of class {class}");
@@ -245,7 +298,8 @@ mod tests {
                     RESPONSE_CODE,
                     ADDITIONAL_AMOUNTS,
                 ] {
-                    assert!(!fields.has(ours), "{ours} of class {class}");
+                    let date_of_figures = (class, ours) == (5, SETTLEMENT_DATE);
+                    assert_eq!(fields.has(ours), date_of_figures, "{ours} of class {class}");
                 }
                 for always in [7, 11, 37, 41, 42] {
                     assert!(fields.has(always), "{always} of class {class}");

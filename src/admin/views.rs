@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use gapless_engine::command::AccountStatus;
 use gapless_engine::ids::AccountNumber;
 use gapless_engine::{
-    AccountView, Exception, ExceptionKind, NetworkTotals, Role, Tally, TrialBalance,
+    AccountView, Exception, ExceptionKind, NetworkTotals, Origin, Reconciliation, Role, Tally,
+    TrialBalance,
 };
 use gapless_journal::Room;
 use jiff::Timestamp;
@@ -250,19 +251,25 @@ pub(super) async fn exceptions(State(site): State<Shared>) -> Result<Json<Value>
         .read(|engine| {
             let all: Vec<Exception> = engine.exceptions().copied().collect();
             let from = all.len().saturating_sub(MAX_ROWS);
-            let newest = all.get(from..).unwrap_or_default().to_vec();
+            let newest = all.get(from..).unwrap_or_default().iter();
+            let newest: Vec<_> = newest
+                .map(|line| (*line, engine.reconciliation(line.seq).copied()))
+                .collect();
             (newest, engine.counts().exceptions)
         })
         .await?;
-    let lines: Vec<Value> = newest.iter().map(|line| exception(&site, line)).collect();
+    let lines: Vec<Value> = newest
+        .iter()
+        .map(|(line, done)| exception(&site, line, done.as_ref()))
+        .collect();
     Ok(Json(json!({ "total": total, "exceptions": lines })))
 }
 
-fn exception(site: &Site, line: &Exception) -> Value {
+fn exception(site: &Site, line: &Exception, done: Option<&Reconciliation>) -> Value {
     let time = i64::try_from(line.time_us)
         .ok()
         .and_then(|us| Timestamp::from_microsecond(us).ok());
-    json!({
+    let mut told = json!({
         "sequence": line.seq,
         "time": time.map(|time| time.to_string()),
         "kind": kind(line.kind),
@@ -270,6 +277,29 @@ fn exception(site: &Site, line: &Exception) -> Value {
         "network": site.network_name(line.network),
         "amount_minor": line.amount_minor,
         "currency": alphabetic(line.currency),
+    });
+    if let (Some(done), Some(told)) = (done, told.as_object_mut()) {
+        told.insert("reconciliation".to_owned(), reconciliation(done));
+    }
+    told
+}
+
+/// Both sides' figures, where they differ; DE 97 is signed, a debit negative.
+fn reconciliation(done: &Reconciliation) -> Value {
+    let differences: Vec<Value> = done
+        .theirs
+        .differences(&done.ours)
+        .map(
+            |(element, theirs, ours)| json!({ "element": element, "theirs": theirs, "ours": ours }),
+        )
+        .collect();
+    json!({
+        "asked_by": match done.origin {
+            Origin::Theirs => "network",
+            Origin::Ours => "bank",
+        },
+        "settlement_date": done.settlement_date.to_string(),
+        "differences": differences,
     })
 }
 

@@ -13,8 +13,8 @@ use gapless_iso8583::{Dialect, Mti};
 use super::file::{FileAdmin, FileConfig, FileLink};
 use super::locate::{Source, Step, at};
 use super::{
-    AdminConfig, Bank, Config, ConfigError, CutoverDate, EngineConfig, JournalConfig, LinkConfig,
-    LogConfig, Network, Secret, StoreConfig,
+    AdminConfig, Bank, Config, ConfigError, CutoverDate, Duties, EngineConfig, JournalConfig,
+    LinkConfig, LogConfig, Network, Secret, StoreConfig,
 };
 
 /// DE 4 has twelve digits.
@@ -179,6 +179,12 @@ fn check_networks(source: &Source<'_>, networks: &[Network]) -> Result<(), Confi
             let what = "0 is the bank's own terminals; networks have 1 to 65535";
             return Err(source.error(at!["networks", index, "id"], what));
         }
+        for (key, value, low, high) in [
+            ("echo_after_s", network.echo_after_s, 0, 86_400),
+            ("reply_wait_s", network.reply_wait_s, 1, 600),
+        ] {
+            bounds(source, at!["networks", index, key], value.into(), low, high)?;
+        }
         for earlier in networks.iter().take(index) {
             if earlier.name == network.name {
                 let what = format!("{:?} is another network's name too", network.name);
@@ -302,12 +308,16 @@ fn link(
     let dialect = dialects
         .get(&file.dialect)
         .map_err(|why| source.error(at!["links", index, "dialect"], why))?;
-    let (network_id, cutover_date) = match &file.network {
-        None => (NetworkId::OWN_TERMINALS, CutoverDate::default()),
+    let (network_id, cutover_date, duties) = match &file.network {
+        None => (
+            NetworkId::OWN_TERMINALS,
+            CutoverDate::default(),
+            Duties::default(),
+        ),
         Some(name) => networks
             .iter()
             .find(|network| network.name == *name)
-            .map(|network| (network.network_id(), network.cutover_date))
+            .map(|network| (network.network_id(), network.cutover_date, network.duties()))
             .ok_or_else(|| {
                 let what = format!("there is no network {name:?} under [[networks]]");
                 source.error(at!["links", index, "network"], what)
@@ -328,6 +338,7 @@ fn link(
         network: file.network,
         network_id,
         cutover_date,
+        duties,
         max_connections: file.max_connections,
         max_in_flight: file.max_in_flight,
         idle_timeout_s: file.idle_timeout_s,

@@ -189,6 +189,36 @@ pub struct Network {
     /// What DE 15 of its cutover message names.
     #[serde(default)]
     pub cutover_date: CutoverDate,
+    /// Whether the bank's cutover is announced to it.
+    #[serde(default)]
+    pub announce_cutover: bool,
+    /// Whether its ended settlement dates are reconciled by us (0500).
+    #[serde(default)]
+    pub reconcile: bool,
+    /// After so long without a message from it, it is asked whether it is there; 0: never.
+    #[serde(default)]
+    pub echo_after_s: u32,
+    /// Its answer to a message of ours is waited for so long before it is repeated.
+    #[serde(default = "default_reply_wait_s")]
+    pub reply_wait_s: u32,
+}
+
+/// FIELD.md, "Time limits": points of sale.
+const fn default_reply_wait_s() -> u32 {
+    10
+}
+
+/// What a network's profile asks this side to send of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Duties {
+    /// The bank's cutover (0800, DE 70 = 201).
+    pub announce_cutover: bool,
+    /// Our reconciliation (0500) of each settlement date that has ended.
+    pub reconcile: bool,
+    /// An echo (0800, DE 70 = 301) after so long without a message; 0: never.
+    pub echo_after_s: u32,
+    /// An answer is waited for so long before the message is repeated.
+    pub reply_wait_s: u32,
 }
 
 /// What DE 15 of a network's cutover message (0800, DE 70 = 201) names.
@@ -203,6 +233,17 @@ pub enum CutoverDate {
 }
 
 impl Network {
+    /// What it asks this side to send of itself.
+    #[must_use]
+    pub const fn duties(&self) -> Duties {
+        Duties {
+            announce_cutover: self.announce_cutover,
+            reconcile: self.reconcile,
+            echo_after_s: self.echo_after_s,
+            reply_wait_s: self.reply_wait_s,
+        }
+    }
+
     /// As the engine knows it.
     #[must_use]
     pub const fn network_id(&self) -> NetworkId {
@@ -229,6 +270,8 @@ pub struct LinkConfig {
     pub network_id: NetworkId,
     /// What DE 15 of the network's cutover message names.
     pub cutover_date: CutoverDate,
+    /// What the network's profile asks this side to send; nothing to own terminals.
+    pub duties: Duties,
     /// Most connections at a time.
     pub max_connections: u32,
     /// Most unanswered requests per connection.

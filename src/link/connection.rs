@@ -10,16 +10,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use gapless_engine::command::Request;
+use gapless_engine::ids::NetworkId;
 use gapless_iso8583::{Cut, FrameError, Framing};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::buffers::{Inbox, Outbox, SharedRead};
 use super::log::LinkLog;
-use super::port::{Decider, Port};
-use super::session::{Given, Note, Session, SessionLimits, Taken};
-use crate::adapter::Adapter;
-use crate::telemetry::{ConnectionEnd, FrameFault, KeptBack, LinkMetrics};
+use super::port::{Decider, Duty, Port};
+use super::session::{Attend, Duties, Given, Note, Session, SessionLimits, Taken};
+use crate::adapter::{Adapter, Outgoing};
+use crate::telemetry::{ConnectionEnd, FrameFault, KeptBack, LinkMetrics, OwnMessage, OwnOutcome};
 
 /// A connection that has been quiet for this long keeps no buffers.
 const SHRINK_AFTER: Duration = Duration::from_secs(5);
@@ -28,6 +30,8 @@ const SHRINK_AFTER: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(250);
 /// ... and how many such bytes.
 const LINGER_BYTES: usize = 1 << 20;
+/// Of commands that a connection gives by itself; no request in flight has it.
+const OWN_TAG: u32 = u32::MAX;
 /// "Never", for timers.
 const FAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -36,6 +40,8 @@ pub(super) struct LinkShared {
     pub(super) adapter: Rc<Adapter>,
     pub(super) framing: Framing,
     pub(super) session: SessionLimits,
+    pub(super) network: NetworkId,
+    pub(super) duties: Duties,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) frame_timeout: Duration,
     pub(super) slow_reader_timeout: Duration,
@@ -78,7 +84,8 @@ enum Over {
 
 impl<D: Decider> Connection<D> {
     pub(super) fn new(link: Rc<LinkShared>, decider: D, peer: SocketAddr) -> Self {
-        let session = Session::new(Rc::clone(&link.adapter), link.framing, link.session);
+        let session = Session::new(Rc::clone(&link.adapter), link.framing, link.session)
+            .with_duties(link.duties, Instant::now().into_std());
         let inbox = Inbox::new(link.read.clone());
         Self {
             link,
@@ -163,7 +170,7 @@ impl<D: Decider> Connection<D> {
                         }
                     }
                 }
-                () = &mut timer => self.on_time()?,
+                () = &mut timer => self.on_time(port)?,
             }
         }
     }
@@ -182,7 +189,14 @@ impl<D: Decider> Connection<D> {
         {
             // One look at the clock for all that one group released.
             let now = *now.get_or_insert_with(|| Instant::now().into_std());
-            let given = self.session.give(tag, &outcome, now, self.outbox.room());
+            if tag == OWN_TAG {
+                self.session.look_again(now);
+                continue;
+            }
+            let find = |seq| port.reconciliation(seq);
+            let given = self
+                .session
+                .give_with(tag, &outcome, now, self.outbox.room(), find);
             self.note_given(given);
         }
         if now.is_some() {
@@ -206,6 +220,9 @@ impl<D: Decider> Connection<D> {
         let was_partial = self.inbox.partial() > 0;
         let (used, cut) = self.take_frames(now, port);
         port.flush();
+        if !self.session.may_send() {
+            port.leave_duty();
+        }
         self.clock.active = now;
         self.clock.shrunk = false;
         self.note_unsent();
@@ -247,6 +264,12 @@ impl<D: Decider> Connection<D> {
                 };
                 used += consumed;
                 let mut taken = session.take(body, tpdu, read_at, today, outbox.room());
+                if let Taken::Replied(replied) = &taken
+                    && let Some(request) = &replied.request
+                {
+                    // Not taken, it is sent again, and answered again.
+                    let _ = port.submit(OWN_TAG, request);
+                }
                 if let Taken::Submit(tag, request) = &taken {
                     let Err(why) = port.submit(*tag, request) else {
                         continue;
@@ -320,6 +343,10 @@ impl<D: Decider> Connection<D> {
                 .map(|since| since + frame_timeout),
             idle_timeout.filter(|_| reading).map(|idle| active + idle),
             (!shrunk).then(|| active + SHRINK_AFTER),
+            self.session
+                .attend_at()
+                .filter(|_| reading)
+                .map(Instant::from_std),
         ];
         due.into_iter()
             .flatten()
@@ -336,7 +363,7 @@ impl<D: Decider> Connection<D> {
         }
     }
 
-    fn on_time(&mut self) -> Result<(), Over> {
+    fn on_time(&mut self, port: &mut D::Port) -> Result<(), Over> {
         let now = Instant::now();
         let is_due =
             |since: Option<Instant>, limit: Duration| since.is_some_and(|at| at + limit <= now);
@@ -362,8 +389,66 @@ impl<D: Decider> Connection<D> {
             && is_due(Some(self.clock.active), idle)
         {
             self.ending = Some(ConnectionEnd::Idle);
+        } else if self.has_room() {
+            self.attend(now, port);
         }
         Ok(())
+    }
+
+    /// Sends what this side has to say of itself, if anything is due.
+    fn attend(&mut self, now: Instant, port: &mut D::Port) {
+        let (link, at) = (Rc::clone(&self.link), now.into_std());
+        let mut attended = self.session.attend(at, port.now_us(), self.outbox.room());
+        if matches!(attended, Attend::Look) {
+            attended = match port.duty(link.network, &link.duties) {
+                None => {
+                    port.leave_duty();
+                    Attend::Nothing
+                }
+                Some(Duty::Announce(due)) => {
+                    let message = Outgoing::announce(due);
+                    self.session.send(message, at, self.outbox.room())
+                }
+                Some(Duty::Reconcile(asked)) => {
+                    self.session.send_asked(asked, at, self.outbox.room())
+                }
+                Some(Duty::Ask) => {
+                    let network = link.network;
+                    if port
+                        .submit(OWN_TAG, &Request::AskReconciliation { network })
+                        .is_ok()
+                    {
+                        self.session.asks();
+                        port.flush();
+                    }
+                    Attend::Nothing
+                }
+            };
+        }
+        match attended {
+            Attend::Nothing | Attend::Look => {}
+            Attend::Sent(message, outcome) => {
+                link.metrics.own_message(message, outcome);
+                self.note_unsent();
+            }
+            Attend::Failed(message, note) => {
+                link.metrics.own_message(message, OwnOutcome::Failed);
+                link.log.warn(self.peer, &note);
+                port.leave_duty();
+            }
+            Attend::GaveUp(message) => {
+                link.metrics.own_message(message, OwnOutcome::Unanswered);
+                let what = message.as_str();
+                let what = format_args!("no answer to our {what}, however often it was sent");
+                if message == OwnMessage::Echo {
+                    link.log.closed(self.peer, &what);
+                    self.ending = Some(ConnectionEnd::NoEcho);
+                } else {
+                    link.log.warn(self.peer, &what);
+                }
+                port.leave_duty();
+            }
+        }
     }
 
     fn gauge_in_flight(&mut self) {
@@ -408,6 +493,18 @@ fn note_taken(link: &LinkShared, peer: SocketAddr, taken: Taken) {
     let LinkShared { metrics, log, .. } = link;
     let note = match taken {
         Taken::Submit(..) => return,
+        Taken::Replied(replied) => {
+            let (message, outcome) = (replied.message, replied.outcome);
+            metrics.own_message(message, outcome);
+            if outcome != OwnOutcome::Accepted {
+                let (message, outcome) = (message.as_str(), outcome.as_str());
+                log.warn(
+                    peer,
+                    &format_args!("the answer to our {message}: {outcome}"),
+                );
+            }
+            return;
+        }
         Taken::Answered { mti, code, note } => {
             metrics.answered(mti.value(), code.number());
             match note {

@@ -17,10 +17,10 @@ use super::buffers::SharedRead;
 use super::connection::{Connection, LinkShared};
 use super::log::LinkLog;
 use super::port::Decider;
-use super::session::SessionLimits;
+use super::session::{Duties, SessionLimits};
 use super::tls::{self, TlsError};
 use crate::adapter::{Adapter, OPERATIONS, PanKeys, Rules};
-use crate::config::{Bank, CutoverDate, LinkConfig};
+use crate::config::{self, Bank, CutoverDate, LinkConfig};
 use crate::telemetry::{ConnectionEnd, LinkMetrics};
 
 /// Connections that the system holds until they are accepted.
@@ -257,6 +257,8 @@ fn shared(config: &LinkConfig, adapter: Adapter, metrics: LinkMetrics) -> LinkSh
                 .then(|| Duration::from_millis(u64::from(config.answer_limit_ms))),
             sign_on_required: config.sign_on_required,
         },
+        network: config.network_id,
+        duties: duties(&config.duties),
         idle_timeout: (config.idle_timeout_s > 0).then(|| seconds(config.idle_timeout_s)),
         frame_timeout: seconds(config.frame_timeout_s),
         slow_reader_timeout: seconds(config.slow_reader_timeout_s),
@@ -266,6 +268,17 @@ fn shared(config: &LinkConfig, adapter: Adapter, metrics: LinkMetrics) -> LinkSh
         read: SharedRead::new(),
         log: LinkLog::new(&config.name),
         metrics,
+    }
+}
+
+/// What the network's profile asks of this side, as sessions have it.
+fn duties(profile: &config::Duties) -> Duties {
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    Duties {
+        announce: profile.announce_cutover,
+        reconcile: profile.reconcile,
+        echo_after: (profile.echo_after_s > 0).then(|| seconds(profile.echo_after_s)),
+        reply_wait: seconds(profile.reply_wait_s),
     }
 }
 

@@ -20,5 +20,5 @@ pub mod session;
 mod tls;
 
 pub use listener::{Link, LinkError};
-pub use port::{Decider, Port};
+pub use port::{Decider, Duty, Port};
 pub use tls::TlsError;

@@ -4,9 +4,12 @@ use std::future::Future;
 
 use gapless_engine::command::Request;
 use gapless_engine::date::Date;
+use gapless_engine::ids::{NetworkId, Seq, TimeUs};
 use gapless_engine::outcome::Outcome;
+use gapless_engine::{Announcement, Asked, Reconciliation};
 use tokio_util::sync::CancellationToken;
 
+use super::session::Duties;
 use crate::telemetry::Refusal;
 
 /// Whoever decides. Cheap to clone, one thread.
@@ -44,4 +47,37 @@ pub trait Port: 'static {
 
     /// Answers still to come.
     fn outstanding(&self) -> usize;
+
+    /// What this side owes a network now, of what its profile asks for. Whoever gets
+    /// something keeps it from the network's other connections, until it leaves it.
+    fn duty(&mut self, network: NetworkId, duties: &Duties) -> Option<Duty> {
+        let _ = (network, duties);
+        None
+    }
+
+    /// Leaves what is owed to the network's other connections.
+    fn leave_duty(&mut self) {}
+
+    /// What a reconciliation came to, by the sequence of its outcome.
+    fn reconciliation(&self, seq: Seq) -> Option<Reconciliation> {
+        let _ = seq;
+        None
+    }
+
+    /// Engine time, microseconds since the Unix epoch.
+    fn now_us(&self) -> TimeUs {
+        0
+    }
+}
+
+/// What this side owes a network. Durable, so that it may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// It has not acknowledged the bank's cutover.
+    Announce(Announcement),
+    /// It has not answered our reconciliation.
+    Reconcile(Asked),
+    /// A settlement date has ended that is not asked about yet:
+    /// [`Request::AskReconciliation`] comes first.
+    Ask,
 }

@@ -3,17 +3,22 @@
 //! Sans-IO: time comes with each call, answers go to a buffer, and whatever is
 //! worth a log line or a count is returned. The connection does the rest.
 
+mod own;
+
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use gapless_engine::Reconciliation;
 use gapless_engine::code::ResponseCode;
 use gapless_engine::command::Request;
 use gapless_engine::date::Date;
+use gapless_engine::ids::Seq;
 use gapless_engine::outcome::Outcome;
 use gapless_iso8583::{
     BuildError, DecodeError, FrameError, Framing, Message, Mti, Scratch, Tpdu, swap_tpdu,
 };
 
+pub use self::own::{Attend, Duties, Replied};
 use super::in_flight::InFlight;
 use crate::adapter::{Adapter, Fault, Ignored, Intake, Management};
 use crate::telemetry::Refusal;
@@ -50,6 +55,7 @@ pub struct Session {
     signed: Signed,
     in_flight: InFlight,
     scratch: Scratch,
+    own: own::Own,
 }
 
 /// What became of a message.
@@ -66,6 +72,8 @@ pub enum Taken {
         /// What is worth a log line.
         note: Option<Note>,
     },
+    /// It answers a message of ours.
+    Replied(Replied),
     /// It gets no answer.
     Ignored(Note),
 }
@@ -135,8 +143,11 @@ impl From<WriteError> for Note {
 }
 
 /// What an answer may have beyond its request: a second bitmap, DE 15, 38, 39 and
-/// 54. The limit of the configuration is for what a peer sends.
-const ANSWER_GROWTH_BYTES: usize = 256;
+/// 54, or all figures of a reconciliation. The limit of the configuration is for what a peer sends.
+const ANSWER_GROWTH_BYTES: usize = 512;
+
+/// Second digit of the MTI.
+const RECONCILIATION: u8 = 5;
 
 impl Session {
     /// A session that has just begun.
@@ -156,6 +167,7 @@ impl Session {
             },
             in_flight: InFlight::new(limits.max_in_flight),
             scratch: Scratch::new(),
+            own: own::Own::none(),
         }
     }
 
@@ -170,6 +182,7 @@ impl Session {
         today: Date,
         out: &mut Vec<u8>,
     ) -> Taken {
+        self.own.heard(tpdu, now);
         let adapter = Rc::clone(&self.adapter);
         let message = match adapter.dialect().decode(body) {
             Ok(message) => message,
@@ -182,6 +195,12 @@ impl Session {
                 return self.answer(partial, tpdu, ResponseCode::FormatError, note, today, out);
             }
         };
+        if self.own.waits()
+            && message.mti().is_response()
+            && let Some(replied) = self.replied(&message, now)
+        {
+            return Taken::Replied(replied);
+        }
         let intake = match adapter.intake(&message, &mut self.scratch) {
             // A day that is none is as wrong as one that is missing.
             Intake::NetworkCutover(cutover) => cutover.request(today).map_or(
@@ -216,8 +235,14 @@ impl Session {
             }
             Intake::Management(purpose) => {
                 match purpose {
-                    Management::SignOn => self.signed = Signed::On,
-                    Management::SignOff => self.signed = Signed::Off,
+                    Management::SignOn => {
+                        self.signed = Signed::On;
+                        self.own.signed(now);
+                    }
+                    Management::SignOff => {
+                        self.signed = Signed::Off;
+                        self.own.signed(now);
+                    }
                     Management::Echo | Management::Cutover => {}
                 }
                 self.answer(&message, tpdu, ResponseCode::Approved, None, today, out)
@@ -254,8 +279,21 @@ impl Session {
         taken
     }
 
-    /// Answers a request that the engine decided and that is durable.
+    /// As [`Session::give_with`], where no reconciliations can come.
     pub fn give(&mut self, tag: u32, outcome: &Outcome, now: Instant, out: &mut Vec<u8>) -> Given {
+        self.give_with(tag, outcome, now, out, |_| None)
+    }
+
+    /// Answers a request that the engine decided and that is durable.
+    /// `reconciliation` finds what a reconciliation came to, by its sequence.
+    pub fn give_with(
+        &mut self,
+        tag: u32,
+        outcome: &Outcome,
+        now: Instant,
+        out: &mut Vec<u8>,
+        reconciliation: impl FnOnce(Seq) -> Option<Reconciliation>,
+    ) -> Given {
         let Some(waiting) = self.in_flight.take(tag) else {
             return Given::Unknown;
         };
@@ -267,6 +305,20 @@ impl Session {
                 Ok(message) => {
                     let mti = message.mti();
                     let written = self.write(waiting.tpdu, out, |adapter, out| {
+                        if mti.class() == RECONCILIATION && outcome.code.is_approved() {
+                            return match reconciliation(outcome.seq) {
+                                Some(done) => adapter.respond_reconciled(&message, &done, out),
+                                // Forgotten since: 64 others of this network came.
+                                None => adapter
+                                    .answer(
+                                        &message,
+                                        ResponseCode::Malfunction,
+                                        outcome.settlement_date,
+                                        out,
+                                    )
+                                    .map(|()| ResponseCode::Malfunction),
+                            };
+                        }
                         adapter.respond(&message, outcome, out)
                     });
                     match written {
@@ -339,5 +391,7 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod own_tests;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use gapless_engine::code::ResponseCode;
 use gapless_engine::command::{Class, Command, PostEntry, Request, Reversal, Transaction};
 use gapless_engine::date::Date;
-use gapless_engine::ids::{Seq, TimeUs};
+use gapless_engine::ids::{NetworkId, Seq, TimeUs};
 use gapless_engine::outcome::{NightOutcome, NightRefusal, Outcome};
 use gapless_engine::{Answer, BusinessDates, DateState, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
@@ -66,6 +66,8 @@ pub(super) struct Shared {
     pub(super) core: RefCell<Core>,
     pub(super) durable: DurableHandle,
     pub(super) stopping: CancellationToken,
+    /// Networks that a connection sees to: told what they are owed by one only.
+    pub(super) claims: RefCell<Vec<NetworkId>>,
     pub(super) gauges: Arc<Gauges>,
 }
 
@@ -116,6 +118,7 @@ impl EngineHandle {
                 core: RefCell::new(core),
                 durable: journal.durable,
                 stopping,
+                claims: RefCell::default(),
                 gauges,
             }),
         }
@@ -372,7 +375,7 @@ impl Core {
     }
 
     /// Engine time.
-    fn now_us(&mut self) -> TimeUs {
+    pub(super) fn now_us(&mut self) -> TimeUs {
         let now = (self.ticks)();
         self.clock.at(now)
     }

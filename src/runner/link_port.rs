@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use gapless_engine::Answer;
 use gapless_engine::command::Request;
-use gapless_engine::ids::Seq;
+use gapless_engine::ids::{NetworkId, Seq, TimeUs};
 use gapless_engine::outcome::Outcome;
+use gapless_engine::{Answer, Engine};
 use tokio::sync::Notify;
 
 use super::core::{Shared, Wake};
@@ -46,6 +46,14 @@ pub struct LinkPort {
     taken: Vec<(u32, Request)>,
     /// In order of submission, which is the order of `durable_at` as well.
     outstanding: VecDeque<(u32, Outcome)>,
+    /// The network that this connection sees to, if it does.
+    claimed: Option<NetworkId>,
+}
+
+impl Drop for LinkPort {
+    fn drop(&mut self) {
+        self.unclaim();
+    }
 }
 
 impl LinkPort {
@@ -55,6 +63,7 @@ impl LinkPort {
             signal: Rc::default(),
             taken: Vec::new(),
             outstanding: VecDeque::new(),
+            claimed: None,
         }
     }
 
@@ -121,6 +130,47 @@ impl LinkPort {
                 _ => self.signal.notify.notified().await,
             }
         }
+    }
+
+    /// Takes it on this connection to tell a network what it is owed; `false` while
+    /// another connection has it.
+    pub(crate) fn claim(&mut self, network: NetworkId) -> bool {
+        if self.claimed == Some(network) {
+            return true;
+        }
+        self.unclaim();
+        let mut claims = self.shared.claims.borrow_mut();
+        if claims.contains(&network) {
+            return false;
+        }
+        claims.push(network);
+        self.claimed = Some(network);
+        true
+    }
+
+    /// Leaves it to another connection.
+    pub(crate) fn unclaim(&mut self) {
+        if let Some(network) = self.claimed.take() {
+            self.shared
+                .claims
+                .borrow_mut()
+                .retain(|claimed| *claimed != network);
+        }
+    }
+
+    /// Looks at the engine, between two commands.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Engine) -> R) -> R {
+        f(&self.shared.core.borrow().engine)
+    }
+
+    /// How far the journal is durable.
+    pub(crate) fn durable(&self) -> Seq {
+        self.shared.durable.get()
+    }
+
+    /// Engine time, microseconds since the Unix epoch.
+    pub(crate) fn now_us(&self) -> TimeUs {
+        self.shared.core.borrow_mut().now_us()
     }
 
     /// How many answers are still to come.

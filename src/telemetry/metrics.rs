@@ -301,13 +301,49 @@ labels! {
         TooMany = "too_many",
         /// The daemon stopped.
         Stopping = "stopping",
+        /// The peer answered no echo of ours.
+        NoEcho = "no_echo",
+    }
+}
+
+labels! {
+    /// A message that this side sends of itself.
+    OwnMessage {
+        /// Whether anybody is there.
+        Echo = "echo",
+        /// The bank's cutover.
+        Cutover = "cutover",
+        /// Our totals of a settlement date.
+        Reconciliation = "reconciliation",
+    }
+}
+
+labels! {
+    /// What became of it.
+    OwnOutcome {
+        /// Sent for the first time.
+        Sent = "sent",
+        /// Sent again.
+        Repeated = "repeated",
+        /// Answered, and well.
+        Accepted = "accepted",
+        /// Answered with another DE 39.
+        Refused = "refused",
+        /// The network's figures are others.
+        OutOfBalance = "out_of_balance",
+        /// Answered in a way that says nothing.
+        Malformed = "malformed",
+        /// Not answered, however often it was sent.
+        Unanswered = "unanswered",
+        /// The dialect has no way to say it.
+        Failed = "failed",
     }
 }
 
 /// Request MTIs that have a series of their own; others share one, so that a
 /// peer cannot make series at will.
-const MTIS: [u16; 16] = [
-    100, 101, 120, 121, 200, 201, 220, 221, 400, 401, 420, 421, 500, 520, 800, 820,
+const MTIS: [u16; 19] = [
+    100, 101, 120, 121, 200, 201, 220, 221, 400, 401, 420, 421, 500, 501, 520, 521, 800, 801, 820,
 ];
 /// DE 39 has two digits here.
 const CODES: usize = 100;
@@ -425,6 +461,21 @@ impl LinkMetrics {
         add(&self.frames_refused, fault as usize);
     }
 
+    /// One message of ours sent, answered, or given up. Rare: looked up by its labels.
+    pub fn own_message(&self, message: OwnMessage, outcome: OwnOutcome) {
+        let Answered {
+            telemetry, link, ..
+        } = &*self.answered;
+        let labels = [
+            ("link", link.as_str()),
+            ("message", message.as_str()),
+            ("outcome", outcome.as_str()),
+        ];
+        telemetry
+            .counter(&names::OWN_MESSAGES, &labels)
+            .increment(1);
+    }
+
     /// One connection over more.
     pub fn connection_ended(&self, how: ConnectionEnd) {
         add(&self.ended, how as usize);
@@ -469,6 +520,7 @@ mod tests {
         link.kept_back(KeptBack::Late);
         link.frame_refused(FrameFault::Length);
         link.connection_ended(ConnectionEnd::SlowReader);
+        link.own_message(OwnMessage::Echo, OwnOutcome::Unanswered);
         link.answer_seconds.record(0.000_3);
         // A bound belongs to its bucket; above all bounds there is one more.
         link.answer_seconds.record(1.0);
@@ -492,6 +544,7 @@ mod tests {
             r#"gapless_answers_kept_back_total{link="pos",reason="late"} 1"#,
             r#"gapless_frames_refused_total{link="pos",fault="length"} 1"#,
             r#"gapless_connections_ended_total{link="pos",how="slow_reader"} 1"#,
+            r#"gapless_own_messages_total{link="pos",message="echo",outcome="unanswered"} 1"#,
             r#"gapless_in_flight{link="pos"} 3"#,
             r#"gapless_answer_seconds_bucket{link="pos",le="0.0002"} 0"#,
             r#"gapless_answer_seconds_bucket{link="pos",le="0.0005"} 1"#,

@@ -12,6 +12,6 @@ pub mod names;
 pub use histogram::Histogram;
 pub use logs::{LogError, init_logs};
 pub use metrics::{
-    ConnectionEnd, DaemonMetrics, FrameFault, JournalMetrics, KeptBack, LinkMetrics, Refusal,
-    Telemetry,
+    ConnectionEnd, DaemonMetrics, FrameFault, JournalMetrics, KeptBack, LinkMetrics, OwnMessage,
+    OwnOutcome, Refusal, Telemetry,
 };

@@ -118,6 +118,13 @@ pub const FRAMES_REFUSED: Metric = metric(
     Unit::Count,
     "Frames and messages refused, by fault",
 );
+/// Messages that this side sends of itself.
+pub const OWN_MESSAGES: Metric = metric(
+    "gapless_own_messages_total",
+    Kind::Counter,
+    Unit::Count,
+    "Messages to networks that this side sends of itself (echo, cutover, reconciliation), by link and what became of them",
+);
 /// Bytes read.
 pub const READ_BYTES: Metric = metric(
     "gapless_read_bytes_total",
@@ -272,6 +279,7 @@ pub const ALL: &[Metric] = &[
     CONNECTIONS_OPENED,
     CONNECTIONS_ENDED,
     FRAMES_REFUSED,
+    OWN_MESSAGES,
     READ_BYTES,
     WRITTEN_BYTES,
     HEAD_SEQUENCE,

@@ -169,6 +169,7 @@ impl Server {
             network: None,
             network_id: NetworkId::OWN_TERMINALS,
             cutover_date: Default::default(),
+            duties: Default::default(),
             max_connections: 100,
             max_in_flight: 100,
             idle_timeout_s: 0,

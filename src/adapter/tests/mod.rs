@@ -3,6 +3,7 @@
 mod answers;
 mod identity;
 mod intake;
+mod reconcile;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
