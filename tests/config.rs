@@ -91,6 +91,9 @@ fn what_types_do_not_hold() {
     wrong("[admin]\ntoken_env = \"GAPLESS_TEST_UNSET\"", "g.toml:2: admin.token_env: the environment has no text named \"GAPLESS_TEST_UNSET\"");
     wrong("[admin]\ntoken_env = \"A\"\ntoken_file = \"b\"", "g.toml:2: admin.token_env: give token_file or token_env, not both");
     wrong("[admin]\nmax_connections = 0", "g.toml:2: admin.max_connections: 0 is not within 1 to 65536");
+    wrong("[[networks]]\nname = \"n\"\nid = 1\nreply_wait_s = 0", "g.toml:4: networks[0].reply_wait_s: 0 is not within 1 to 600");
+    wrong("[[networks]]\nname = \"n\"\nid = 1\necho_after_s = 86_401", "g.toml:4: networks[0].echo_after_s: 86401 is not within 0 to 86400");
+    wrong("[[networks]]\nname = \"n\"\nid = 1\nreconcile = 1", "g.toml:4: networks[0].reconcile: invalid type: integer `1`, expected a boolean");
     wrong("[[networks]]\nname = \"n\"\nid = 0", "g.toml:3: networks[0].id: 0 is the bank's own terminals; networks have 1 to 65535");
     wrong("[[networks]]\nname = \"n\"\nid = 1\n[[networks]]\nid = 1\nname = \"m\"", "g.toml:5: networks[1].id: 1 is the id of network \"n\" too");
     wrong("[[networks]]\nname = \"n\"\nid = 1\n[[networks]]\nid = 2\nname = \"n\"", "g.toml:6: networks[1].name: \"n\" is another network's name too");
