@@ -445,3 +445,6 @@ fn can_stand_in(kind: Kind) -> bool {
         Kind::Purchase | Kind::Cash | Kind::Cashback | Kind::Refund
     )
 }
+
+#[cfg(test)]
+mod tests;
