@@ -18,6 +18,7 @@
 //! ```
 
 pub mod amounts;
+pub mod batch;
 pub mod card;
 pub mod codes;
 pub mod connection;

@@ -7,6 +7,8 @@
     clippy::indexing_slicing
 )]
 
+pub mod admin;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
