@@ -20,6 +20,14 @@ impl WireClock {
         clock
     }
 
+    /// With these digits: the elements of an earlier message.
+    pub(crate) const fn at(digits: [u8; 12]) -> Self {
+        Self {
+            second: u64::MAX,
+            digits,
+        }
+    }
+
     /// Looks at the clock.
     pub(crate) fn look(&mut self) {
         self.set(unix_seconds());
@@ -48,7 +56,7 @@ impl WireClock {
     }
 
     /// YYMMDDhhmmss: DE 12 of 1993.
-    pub(crate) fn full(&self) -> &[u8] {
+    pub(crate) const fn full(&self) -> &[u8; 12] {
         &self.digits
     }
 

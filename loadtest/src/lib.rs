@@ -1,20 +1,41 @@
-//! Load tester for ISO 8583 hosts, in a closed loop: each of several
-//! connections keeps a number of requests in flight and sends the next one when
-//! an answer comes.
+//! Load tester for ISO 8583 hosts.
+//!
+//! In an open loop requests arrive by a schedule, whatever the host does, and a
+//! latency counts from the intended send time, so that a stall is felt by all who
+//! would have come during it. In a closed loop each connection keeps a number of
+//! requests in flight.
 //!
 //! An answer is matched on DE 11, 37 and 41; STAN alone is never a key. A run
 //! always ends: whatever the host does is counted and shown. Once warm, a
 //! message costs no allocation.
 
+pub mod assertion;
+mod board;
+mod card_files;
 pub mod cards;
+mod choice;
 pub mod cli;
-mod client;
 mod clock;
+pub mod commands;
+mod connection;
+pub mod cpu;
 mod flight;
+pub mod ledger;
 pub mod mix;
+mod mix_file;
+pub mod open_loop;
+mod pace;
+pub mod page;
+pub mod phases;
 pub mod plan;
+pub mod plot;
+mod progress;
 pub mod report;
 mod request;
 mod rng;
-pub mod run;
+pub mod schedule;
 pub mod stats;
+mod stream;
+mod tally;
+pub mod timeline;
+pub use stream::Tls;

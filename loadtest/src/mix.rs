@@ -17,16 +17,25 @@ pub enum Kind {
     Balance,
     /// DE 3 40, from the card's account to another one.
     Transfer,
+    /// An advice (0220) of a purchase that the network has already approved.
+    Advice,
+    /// A reversal (0420) of a transaction that was approved before.
+    Reversal,
+    /// The same message again (0201, 0221): it must be answered as the first time.
+    Repeat,
 }
 
 impl Kind {
     /// Every type.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Purchase,
         Self::Cash,
         Self::Refund,
         Self::Balance,
         Self::Transfer,
+        Self::Advice,
+        Self::Reversal,
+        Self::Repeat,
     ];
 
     /// As the mix names it.
@@ -38,14 +47,22 @@ impl Kind {
             Self::Refund => "refund",
             Self::Balance => "balance",
             Self::Transfer => "transfer",
+            Self::Advice => "advice",
+            Self::Reversal => "reversal",
+            Self::Repeat => "repeat",
         }
     }
 
-    /// DE 3.
+    /// Whether it needs an earlier transaction.
+    pub(crate) const fn follows(self) -> bool {
+        matches!(self, Self::Reversal | Self::Repeat)
+    }
+
+    /// DE 3; a reversal's and a repeat's is that of the first message.
     #[must_use]
     pub const fn processing_code(self) -> &'static [u8; 6] {
         match self {
-            Self::Purchase => b"000000",
+            Self::Purchase | Self::Advice | Self::Reversal | Self::Repeat => b"000000",
             Self::Cash => b"010000",
             Self::Refund => b"200000",
             Self::Balance => b"310000",
@@ -74,7 +91,7 @@ impl std::fmt::Display for MixError {
 impl std::error::Error for MixError {}
 
 /// The highest share, so that sums stay small.
-const MAX_SHARE: u32 = 1_000_000;
+pub(crate) const MAX_SHARE: u32 = 1_000_000;
 
 impl FromStr for Mix {
     type Err = MixError;
@@ -85,13 +102,7 @@ impl FromStr for Mix {
             let (name, share) = part
                 .split_once('=')
                 .ok_or_else(|| MixError(format!("{part:?} is not TYPE=SHARE")))?;
-            let kind = Kind::ALL
-                .into_iter()
-                .find(|kind| kind.name() == name)
-                .ok_or_else(|| {
-                    let known = Kind::ALL.map(Kind::name).join(", ");
-                    MixError(format!("{name:?} is no type; known are {known}"))
-                })?;
+            let kind = kind(name).map_err(MixError)?;
             let share = share
                 .parse()
                 .ok()
@@ -102,12 +113,19 @@ impl FromStr for Mix {
             }
             shares.push((kind, share));
         }
-        let total = shares.iter().map(|(_, share)| share).sum();
-        if total == 0 {
-            return Err(MixError("all shares are 0".to_owned()));
-        }
-        Ok(Self { shares, total })
+        Self::of(shares)
     }
+}
+
+/// The type of this name, or what is allowed.
+pub(crate) fn kind(name: &str) -> Result<Kind, String> {
+    Kind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| {
+            let known = Kind::ALL.map(Kind::name).join(", ");
+            format!("{name:?} is no type; known are {known}")
+        })
 }
 
 impl std::fmt::Display for Mix {
@@ -121,6 +139,42 @@ impl std::fmt::Display for Mix {
 }
 
 impl Mix {
+    /// With these shares, each type once.
+    ///
+    /// # Errors
+    /// All of them are 0, or only types that follow others have a share.
+    pub(crate) fn of(shares: Vec<(Kind, u32)>) -> Result<Self, MixError> {
+        let total = shares.iter().map(|(_, share)| share).sum();
+        if total == 0 {
+            return Err(MixError("all shares are 0".to_owned()));
+        }
+        if shares
+            .iter()
+            .all(|(kind, share)| kind.follows() || *share == 0)
+        {
+            return Err(MixError(
+                "reversals and repeats need something to follow".to_owned(),
+            ));
+        }
+        Ok(Self { shares, total })
+    }
+
+    /// Shares that are known to be good.
+    pub(crate) fn usual(shares: &[(Kind, u32)]) -> Self {
+        Self {
+            shares: shares.to_vec(),
+            total: shares.iter().map(|(_, share)| share).sum(),
+        }
+    }
+
+    /// Whether a type has a share.
+    #[must_use]
+    pub fn has(&self, kind: Kind) -> bool {
+        self.shares
+            .iter()
+            .any(|(known, share)| *known == kind && *share > 0)
+    }
+
     /// The next type.
     pub(crate) fn pick(&self, rng: &mut Rng) -> Kind {
         let mut drawn = rng.below(self.total);
@@ -132,15 +186,6 @@ impl Mix {
         }
         // The shares sum up to the total, so that one has been found.
         Kind::Purchase
-    }
-
-    /// Whether it never asks for a transfer.
-    #[must_use]
-    pub fn has_no_transfer(&self) -> bool {
-        !self
-            .shares
-            .iter()
-            .any(|(kind, share)| *kind == Kind::Transfer && *share > 0)
     }
 }
 
@@ -170,12 +215,16 @@ mod tests {
             ("purchase", "\"purchase\" is not TYPE=SHARE"),
             (
                 "buy=1",
-                "\"buy\" is no type; known are purchase, cash, refund, balance, transfer",
+                "\"buy\" is no type; known are purchase, cash, refund, balance, transfer, advice, reversal, repeat",
             ),
             ("cash=-1", "\"cash=-1\": a share is 0 to 1000000"),
             ("cash=1000001", "\"cash=1000001\": a share is 0 to 1000000"),
             ("cash=1,cash=2", "cash stands here twice"),
             ("cash=0", "all shares are 0"),
+            (
+                "cash=0,repeat=1",
+                "reversals and repeats need something to follow",
+            ),
             ("", "\"\" is not TYPE=SHARE"),
         ] {
             assert_eq!(text.parse::<Mix>().unwrap_err().to_string(), why);

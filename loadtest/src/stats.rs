@@ -11,33 +11,59 @@ const CODES: usize = 1_000;
 /// Different troubles that are told in words; the others are only counted.
 const MAX_TROUBLES: usize = 8;
 
-/// Latencies are kept from a microsecond to longer than any timeout.
-const LOWEST_NS: u64 = 1_000;
-const HIGHEST_NS: u64 = 700_000_000_000;
+/// Latencies are kept from 64 ns to longer than any timeout.
+const LOWEST_NS: u64 = 64;
+const HIGHEST_NS: u64 = 1_400_000_000_000;
 
-/// What a run counts. Requests sent = answered + timed out + lost.
+/// What an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// 00, 10; 000 to 099, 400, 800 in 1993.
+    Accepted,
+    /// The host has decided against it.
+    Declined,
+    /// 91 (907): refused at the door, without effect.
+    Refused,
+    /// 30 or 96 (904, 909): the host could not read it, or failed.
+    Faulty,
+}
+
+impl Verdict {
+    /// Of a DE 39 with so many digits (FIELD.md, "Response codes").
+    #[must_use]
+    pub const fn of(code: u64, digits: usize) -> Self {
+        match (digits, code) {
+            (2, 0 | 10) | (3, 0..=99 | 400 | 800) => Self::Accepted,
+            (2, 91) | (3, 907) => Self::Refused,
+            (2, 30 | 96) | (3, 904 | 909) => Self::Faulty,
+            _ => Self::Declined,
+        }
+    }
+}
+
+/// What became of the requests of one phase.
+///
+/// Offered = accepted + declined + refused + faulty + late + lost + not sent,
+/// once nothing is in flight any more.
 #[derive(Clone, Debug)]
 pub struct Stats {
-    /// Requests written, whole or in part.
-    pub sent: u64,
-    /// Requests that were to be sent and were not, since no connection held.
-    pub not_sent: u64,
-    /// Requests given up after the time limit.
-    pub timed_out: u64,
-    /// Requests without an answer when their connection ended.
-    pub lost: u64,
-    /// Messages that answer nothing that is in flight: too late, twice, or not ours.
-    pub unmatched: u64,
-    /// Messages that could not be read.
-    pub garbage: u64,
-    /// Connections made.
-    pub connected: u64,
-    /// Connections that could not be made.
+    /// Requests that the schedule (or the closed loop) brought.
+    pub offered: u64,
+    /// Answered in time, approved.
+    pub accepted: u64,
+    /// Answered in time, declined.
+    pub declined: u64,
+    /// Answered in time with 91: refused at the door.
     pub refused: u64,
-    /// Connections that ended before the run did.
-    pub broken: u64,
+    /// Answered in time with 30 or 96.
+    pub faulty: u64,
+    /// Answered after the time limit, whatever the answer.
+    pub late: u64,
+    /// Never answered: given up, or gone with their connection.
+    pub lost: u64,
+    /// Never sent, since no connection held.
+    pub not_sent: u64,
     codes: Vec<u64>,
-    troubles: Vec<(String, u64)>,
     latency_ns: Histogram<u64>,
 }
 
@@ -48,30 +74,127 @@ impl Stats {
     /// None: the histogram's bounds are fixed and good.
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self {
-            sent: 0,
-            not_sent: 0,
-            timed_out: 0,
-            lost: 0,
-            unmatched: 0,
-            garbage: 0,
-            connected: 0,
+            offered: 0,
+            accepted: 0,
+            declined: 0,
             refused: 0,
-            broken: 0,
+            faulty: 0,
+            late: 0,
+            lost: 0,
+            not_sent: 0,
             codes: vec![0; CODES],
-            troubles: Vec::new(),
-            latency_ns: Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, 3)
-                .context("bounds of the histogram")?,
+            latency_ns: histogram()?,
         })
     }
 
-    /// An answer with this DE 39 after this time.
-    pub(crate) fn answered(&mut self, code: u64, after: Duration) {
+    /// An answer with this DE 39, so long after the request's intended time.
+    pub(crate) fn answered(&mut self, code: u64, verdict: Verdict, after: Duration, late: bool) {
         let place = usize::try_from(code).ok();
         if let Some(count) = place.and_then(|place| self.codes.get_mut(place)) {
             *count += 1;
         }
-        let ns = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-        self.latency_ns.saturating_record(ns);
+        *match (late, verdict) {
+            (true, _) => &mut self.late,
+            (false, Verdict::Accepted) => &mut self.accepted,
+            (false, Verdict::Declined) => &mut self.declined,
+            (false, Verdict::Refused) => &mut self.refused,
+            (false, Verdict::Faulty) => &mut self.faulty,
+        } += 1;
+        self.latency_ns
+            .saturating_record(crate::schedule::ns_of(after));
+    }
+
+    /// Adds what another thread, or another phase, has counted.
+    ///
+    /// # Errors
+    /// None: all histograms have the same bounds.
+    pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+        for (mine, others) in [
+            (&mut self.offered, other.offered),
+            (&mut self.accepted, other.accepted),
+            (&mut self.declined, other.declined),
+            (&mut self.refused, other.refused),
+            (&mut self.faulty, other.faulty),
+            (&mut self.late, other.late),
+            (&mut self.lost, other.lost),
+            (&mut self.not_sent, other.not_sent),
+        ] {
+            *mine += others;
+        }
+        for (mine, others) in self.codes.iter_mut().zip(&other.codes) {
+            *mine += others;
+        }
+        self.latency_ns
+            .add(&other.latency_ns)
+            .context("bounds of the histogram")
+    }
+
+    /// Requests answered, whatever the answer and whenever.
+    #[must_use]
+    pub const fn answered_all(&self) -> u64 {
+        self.accepted + self.declined + self.refused + self.faulty + self.late
+    }
+
+    /// Answers by DE 39, those that came at all.
+    pub fn by_code(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.codes
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, count)| *count > 0)
+    }
+
+    /// Time from a request's intended sending to its answer: the value below
+    /// which this share of the answered ones lies, in nanoseconds.
+    #[must_use]
+    pub fn latency_ns(&self, quantile: f64) -> u64 {
+        self.latency_ns.value_at_quantile(quantile)
+    }
+
+    /// The longest such time, in nanoseconds.
+    #[must_use]
+    pub fn longest_ns(&self) -> u64 {
+        self.latency_ns.max()
+    }
+}
+
+/// What happened to connections and on them, beside requests and their answers.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// Connections made.
+    pub connected: u64,
+    /// Connections that could not be made.
+    pub refused: u64,
+    /// Connections that ended before the run did.
+    pub broken: u64,
+    /// Messages that answer nothing that is in flight: twice, given up, or not ours.
+    pub unmatched: u64,
+    /// Messages that could not be read.
+    pub garbage: u64,
+    /// Repeats that were answered otherwise than the first time.
+    pub contradicted: u64,
+    /// From a request's intended time until it was written: the generator's own
+    /// delay, and the host's when it does not read.
+    pub send_lag_ns: Histogram<u64>,
+    troubles: Vec<(String, u64)>,
+}
+
+impl Wire {
+    /// Nothing counted.
+    ///
+    /// # Errors
+    /// None: the histogram's bounds are fixed and good.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            connected: 0,
+            refused: 0,
+            broken: 0,
+            unmatched: 0,
+            garbage: 0,
+            contradicted: 0,
+            send_lag_ns: histogram()?,
+            troubles: Vec::new(),
+        })
     }
 
     /// Something that went wrong, in words; the same words are counted.
@@ -93,48 +216,21 @@ impl Stats {
     /// None: all histograms have the same bounds.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         for (mine, others) in [
-            (&mut self.sent, other.sent),
-            (&mut self.not_sent, other.not_sent),
-            (&mut self.timed_out, other.timed_out),
-            (&mut self.lost, other.lost),
-            (&mut self.unmatched, other.unmatched),
-            (&mut self.garbage, other.garbage),
             (&mut self.connected, other.connected),
             (&mut self.refused, other.refused),
             (&mut self.broken, other.broken),
+            (&mut self.unmatched, other.unmatched),
+            (&mut self.garbage, other.garbage),
+            (&mut self.contradicted, other.contradicted),
         ] {
-            *mine += others;
-        }
-        for (mine, others) in self.codes.iter_mut().zip(&other.codes) {
             *mine += others;
         }
         for (text, count) in &other.troubles {
             self.troubles_more(text, *count);
         }
-        self.latency_ns
-            .add(&other.latency_ns)
+        self.send_lag_ns
+            .add(&other.send_lag_ns)
             .context("bounds of the histogram")
-    }
-
-    /// Requests answered, whatever the answer.
-    #[must_use]
-    pub fn all_answered(&self) -> u64 {
-        self.codes.iter().sum()
-    }
-
-    /// Requests answered with DE 39 00 (000 in 1993).
-    #[must_use]
-    pub fn approved(&self) -> u64 {
-        self.codes.first().copied().unwrap_or(0)
-    }
-
-    /// Answers by DE 39, those that came at all.
-    pub fn by_code(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.codes
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(|(_, count)| *count > 0)
     }
 
     /// What went wrong, in words, and how often.
@@ -142,17 +238,44 @@ impl Stats {
     pub fn troubles(&self) -> &[(String, u64)] {
         &self.troubles
     }
+}
 
-    /// Time from a request's sending to its answer: the value below which this
-    /// share of them lies, in nanoseconds.
-    #[must_use]
-    pub fn latency_ns(&self, quantile: f64) -> u64 {
-        self.latency_ns.value_at_quantile(quantile)
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, 3).context("bounds of the histogram")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_a_meaning() {
+        use Verdict::{Accepted, Declined, Faulty, Refused};
+        for (digits, code, verdict) in [
+            (2, 0, Accepted),
+            (2, 10, Accepted),
+            (2, 51, Declined),
+            (2, 91, Refused),
+            (2, 96, Faulty),
+            (2, 30, Faulty),
+            (3, 0, Accepted),
+            (3, 400, Accepted),
+            (3, 116, Declined),
+            (3, 907, Refused),
+            (3, 909, Faulty),
+        ] {
+            assert_eq!(Verdict::of(code, digits), verdict, "{code}");
+        }
     }
 
-    /// The longest such time, in nanoseconds.
-    #[must_use]
-    pub fn longest_ns(&self) -> u64 {
-        self.latency_ns.max()
+    #[test]
+    fn a_late_approval_is_late() {
+        let mut stats = Stats::new().unwrap();
+        let second = Duration::from_secs(1);
+        stats.answered(0, Verdict::Accepted, second, true);
+        stats.answered(0, Verdict::Accepted, second, false);
+        assert_eq!((stats.accepted, stats.late), (1, 1));
+        assert_eq!(stats.answered_all(), 2);
+        assert_eq!(stats.by_code().collect::<Vec<_>>(), [(0, 2)]);
     }
 }

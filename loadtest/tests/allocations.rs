@@ -23,8 +23,7 @@ use std::thread;
 use clap::Parser;
 use gapless_iso8583::{Cut, Dialect, Framing, LengthForm};
 use gapless_loadtest::cli::{Cli, Command};
-use gapless_loadtest::plan::Plan;
-use gapless_loadtest::run;
+use gapless_loadtest::open_loop::{self, Control};
 
 struct Counting;
 
@@ -99,11 +98,12 @@ fn allocations(target: &str, requests: u64) -> u64 {
     ])
     .unwrap()
     .command;
-    let plan = Plan::new(&arguments).unwrap();
+    let plan = arguments.plan().unwrap();
+    let control = Control::new(&plan);
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    let outcome = run::run(&plan).unwrap();
+    let outcome = open_loop::run(&plan, &control, |_| {}).unwrap();
     let after = ALLOCATIONS.load(Ordering::Relaxed);
-    assert_eq!(outcome.stats.approved(), requests);
+    assert_eq!(outcome.sums.accepted, requests);
     after - before
 }
 

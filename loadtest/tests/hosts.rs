@@ -15,9 +15,8 @@ use std::thread;
 use clap::Parser;
 use gapless_iso8583::{Cut, Dialect, Framing, LengthForm};
 use gapless_loadtest::cli::{Cli, Command};
-use gapless_loadtest::plan::Plan;
-use gapless_loadtest::run;
-use gapless_loadtest::stats::Stats;
+use gapless_loadtest::open_loop::{self, Control};
+use gapless_loadtest::stats::{Stats, Wire};
 
 const FRAMING: Framing = Framing::new(LengthForm::Binary2);
 
@@ -79,20 +78,48 @@ fn respond(dialect: &str, request: &[u8], out: &mut Vec<u8>, code: &[u8], rrn: O
     FRAMING.end(out, mark).unwrap();
 }
 
-fn run(address: SocketAddr, arguments: &[&str]) -> Stats {
+/// What a run counted: requests, and what happened on connections.
+#[derive(Debug)]
+struct Ran {
+    stats: Stats,
+    wire: Wire,
+    longest_gap_us: u64,
+}
+
+impl std::ops::Deref for Ran {
+    type Target = Stats;
+
+    fn deref(&self) -> &Stats {
+        &self.stats
+    }
+}
+
+fn run(address: SocketAddr, arguments: &[&str]) -> Ran {
     let target = address.to_string();
     let base = ["gapless-loadtest", "run", "--target", &target];
     let Command::Run(arguments) = Cli::try_parse_from(base.iter().chain(arguments))
         .unwrap()
         .command;
-    let plan = Plan::new(&arguments).unwrap();
-    let stats = run::run(&plan).unwrap().stats;
+    let plan = arguments.plan().unwrap();
+    let control = Control::new(&plan);
+    let mut last = None;
+    let outcome = open_loop::run(&plan, &control, |now| last = Some(now.clone())).unwrap();
+    let stats = outcome.total().unwrap();
     assert_eq!(
-        stats.sent,
-        stats.all_answered() + stats.timed_out + stats.lost,
+        stats.offered,
+        stats.answered_all() + stats.lost + stats.not_sent,
         "every request is accounted for: {stats:?}"
     );
-    stats
+    // What was shown on the way comes to the same.
+    let sums = last.unwrap().sums;
+    assert_eq!(sums, outcome.sums);
+    assert_eq!(sums.accepted, stats.accepted);
+    assert_eq!(sums.sent, stats.offered - stats.not_sent);
+    Ran {
+        stats,
+        wire: outcome.wire.clone(),
+        longest_gap_us: outcome.timeline.longest_gap_us(0, u64::MAX / 2),
+    }
 }
 
 const ASCII: &str = "iso87-ascii";
@@ -130,8 +157,8 @@ fn every_dialect_runs() {
                 mix,
             ],
         );
-        assert_eq!(stats.all_answered(), 1_001, "{dialect}");
-        let declines = 1_001 - stats.approved();
+        assert_eq!(stats.answered_all(), 1_001, "{dialect}");
+        let declines = 1_001 - stats.accepted;
         // One in ten on each of four connections, the first included.
         assert!((101..=104).contains(&declines), "{dialect}: {declines}");
         assert_eq!(stats.by_code().count(), 2, "{dialect}");
@@ -149,8 +176,8 @@ fn two_threads_and_a_time_limit() {
         address,
         &["--seconds", "1", "--threads", "2", "--connections", "3"],
     );
-    assert!(stats.approved() > 100, "{stats:?}");
-    assert_eq!((stats.approved(), stats.connected), (stats.sent, 3));
+    assert!(stats.accepted > 100, "{stats:?}");
+    assert_eq!((stats.accepted, stats.wire.connected), (stats.offered, 3));
 }
 
 #[test]
@@ -160,13 +187,10 @@ fn a_host_that_is_not_there() {
         .local_addr()
         .unwrap();
     let stats = run(address, &["--requests", "10", "--connections", "2"]);
-    assert_eq!((stats.sent, stats.not_sent, stats.connected), (0, 10, 0));
-    assert!(stats.refused > 0);
-    assert!(
-        stats.troubles()[0].0.starts_with("connect: "),
-        "{:?}",
-        stats.troubles()
-    );
+    assert_eq!((stats.offered, stats.not_sent), (10, 10));
+    assert!(stats.wire.connected == 0 && stats.wire.refused > 0);
+    let troubles = stats.wire.troubles();
+    assert!(troubles[0].0.starts_with("connect: "), "{troubles:?}");
 }
 
 #[test]
@@ -200,8 +224,8 @@ fn a_host_that_closes_after_some_answers() {
             "2",
         ],
     );
-    assert_eq!(stats.sent, 100);
-    assert!(stats.broken >= 10 && stats.approved() >= 50, "{stats:?}");
+    assert_eq!(stats.offered, 100);
+    assert!(stats.wire.broken >= 10 && stats.accepted >= 50, "{stats:?}");
 }
 
 #[test]
@@ -227,10 +251,10 @@ fn a_host_that_answers_garbage() {
                 "200",
             ],
         );
-        assert!(stats.garbage > 0, "{stats:?}");
-        assert_eq!(stats.all_answered(), 0);
-        assert_eq!(stats.broken == 0, in_frames, "{stats:?}");
-        assert!(!stats.troubles().is_empty());
+        assert!(stats.wire.garbage > 0, "{stats:?}");
+        assert_eq!(stats.answered_all(), 0);
+        assert_eq!(stats.wire.broken == 0, in_frames, "{stats:?}");
+        assert!(!stats.wire.troubles().is_empty());
     }
 }
 
@@ -250,7 +274,7 @@ fn a_host_that_says_nothing() {
             "50",
         ],
     );
-    assert_eq!((stats.timed_out, stats.all_answered()), (8, 0));
+    assert_eq!((stats.lost, stats.answered_all()), (8, 0));
 }
 
 #[test]
@@ -275,7 +299,7 @@ fn another_terminals_answer_is_not_taken() {
         ],
     );
     assert_eq!(
-        (stats.unmatched, stats.timed_out, stats.approved()),
+        (stats.wire.unmatched, stats.lost, stats.accepted),
         (4, 4, 0)
     );
 }
@@ -289,5 +313,137 @@ fn keep_alives_are_dropped() {
         })(stream);
     });
     let stats = run(address, &["--requests", "50", "--connections", "1"]);
-    assert_eq!(stats.approved(), 50);
+    assert_eq!(stats.accepted, 50);
+}
+
+#[test]
+fn the_open_loop_keeps_its_schedule() {
+    for (spacing, least, most) in [("even", 2_000, 2_000), ("poisson", 1_750, 2_250)] {
+        let address = host(|stream| {
+            answering(ASCII, |_, request, out| {
+                respond(ASCII, request, out, b"00", None);
+            })(stream);
+        });
+        let stats = run(
+            address,
+            &[
+                "--rate",
+                "2000",
+                "--seconds",
+                "1",
+                "--connections",
+                "4",
+                "--spacing",
+                spacing,
+            ],
+        );
+        assert!((least..=most).contains(&stats.offered), "{}", stats.offered);
+        assert_eq!(stats.accepted, stats.offered);
+    }
+}
+
+#[test]
+fn a_stall_is_felt_by_all_who_were_due_in_it() {
+    // Answers nothing from its 100th request on, for half a second.
+    let address = host(|stream| {
+        answering(ASCII, |count, request, out| {
+            if count == 100 {
+                thread::sleep(std::time::Duration::from_millis(500));
+            }
+            respond(ASCII, request, out, b"00", None);
+        })(stream);
+    });
+    let stats = run(
+        address,
+        &["--rate", "500", "--seconds", "1", "--connections", "1"],
+    );
+    assert_eq!((stats.offered, stats.accepted), (500, 500));
+    // Half of them were due while it stood still: the median of a closed loop
+    // would not have seen it. A busy machine can only add.
+    let waited_long = stats.latency_ns(0.65);
+    assert!(waited_long > 50_000_000, "{waited_long}");
+    assert!(stats.longest_ns() >= 490_000_000);
+    assert!(stats.longest_gap_us >= 490_000, "{}", stats.longest_gap_us);
+}
+
+#[test]
+fn an_open_loop_against_nobody_ends() {
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let stats = run(
+        address,
+        &[
+            "--rate",
+            "1000",
+            "--seconds",
+            "1",
+            "--timeout-ms",
+            "100",
+            "--connections",
+            "3",
+        ],
+    );
+    assert_eq!((stats.offered, stats.not_sent), (1_000, 1_000));
+}
+
+#[test]
+fn late_is_not_lost() {
+    let address = host(|stream| {
+        answering(ASCII, |_, request, out| {
+            thread::sleep(std::time::Duration::from_millis(300));
+            respond(ASCII, request, out, b"00", None);
+        })(stream);
+    });
+    // Late from 200 ms on, lost from 400 ms on: the host takes 300 and more.
+    let stats = run(
+        address,
+        &[
+            "--requests",
+            "1",
+            "--connections",
+            "1",
+            "--in-flight",
+            "1",
+            "--timeout-ms",
+            "200",
+        ],
+    );
+    assert_eq!(stats.late + stats.lost, 1);
+    assert_eq!(stats.accepted, 0);
+}
+
+#[test]
+fn refusals_and_faults_are_no_declines() {
+    for (code, refused, faulty) in [(b"91", 40, 0), (b"96", 0, 40)] {
+        let address = host(move |stream| {
+            answering(ASCII, |_, request, out| {
+                respond(ASCII, request, out, code, None);
+            })(stream);
+        });
+        let stats = run(address, &["--requests", "40", "--connections", "2"]);
+        assert_eq!(
+            (stats.refused, stats.faulty, stats.declined),
+            (refused, faulty, 0)
+        );
+    }
+}
+
+#[test]
+fn repeats_must_be_answered_as_the_first_time() {
+    // Every third answer declines, whatever was asked.
+    let address = host(|stream| {
+        answering(ASCII, |count, request, out| {
+            let code = if count % 3 == 2 { b"51" } else { b"00" };
+            respond(ASCII, request, out, code, None);
+        })(stream);
+    });
+    let mix = "purchase=1,reversal=1,repeat=1,advice=1";
+    let stats = run(
+        address,
+        &["--requests", "600", "--connections", "1", "--mix", mix],
+    );
+    assert_eq!(stats.answered_all(), 600);
+    assert!(stats.wire.contradicted > 10, "{:?}", stats.wire);
 }
