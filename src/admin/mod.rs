@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod cards;
 mod entries;
+mod extract;
 mod import;
 mod metrics;
 mod night;
@@ -18,7 +19,7 @@ mod views;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ use answer::Failure;
 
 /// How long an answer may wait for the engine and the journal.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The extracts that are kept, known once recovery is done.
+pub type Shelf = Arc<OnceLock<Arc<gapless_store::Extracts>>>;
 
 /// The admin listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,7 @@ impl Admin {
         control: Control,
         keys: Arc<PanKeys>,
         telemetry: Arc<Telemetry>,
+        extracts: Shelf,
     ) -> Result<Self, AdminError> {
         let address = config.admin.listen;
         let failed = |error| AdminError { address, error };
@@ -89,6 +94,8 @@ impl Admin {
             telemetry,
             importing: Arc::new(Semaphore::new(1)),
             posting: Arc::new(Semaphore::new(1)),
+            extracts,
+            sending: Arc::new(Semaphore::new(extract::MAX_SENT_AT_ONCE)),
             scanning: Semaphore::new(1),
         });
         let stop = CancellationToken::new();
@@ -151,6 +158,10 @@ struct Site {
     importing: Arc<Semaphore>,
     /// One file of entries at a time, for the same reason.
     posting: Arc<Semaphore>,
+    /// Set once the follower runs.
+    extracts: Shelf,
+    /// Files of extracts that are being sent.
+    sending: Arc<Semaphore>,
     /// One scan over all cards at a time.
     scanning: Semaphore,
 }
@@ -169,6 +180,11 @@ fn router(site: Site) -> Router {
         .route("/v1/business-date", get(night::business_date))
         .route("/v1/business-date/{step}", post(night::step))
         .route("/v1/business-date/{date}/entries", post(entries::post))
+        .route("/v1/business-date/{date}/extract", get(extract::manifest))
+        .route(
+            "/v1/business-date/{date}/extract/{file}",
+            get(extract::file),
+        )
         .route("/v1/accounts/{account}", get(views::account))
         .route("/v1/cards/{card}", get(cards::cards))
         .route("/v1/trial-balance", get(views::trial_balance))

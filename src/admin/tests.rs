@@ -33,6 +33,7 @@ fn site(keys_of_admin: &str) -> Site {
         control.clone(),
         Arc::new(PanKeys::from_bytes(&[7; 32])),
         Arc::new(Telemetry::new()),
+        super::Shelf::default(),
     )
     .unwrap();
     Site {
@@ -254,6 +255,7 @@ fn a_taken_address_is_told() {
         site.control.clone(),
         Arc::new(PanKeys::from_bytes(&[7; 32])),
         Arc::new(Telemetry::new()),
+        super::Shelf::default(),
     )
     .unwrap_err()
     .to_string();

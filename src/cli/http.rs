@@ -195,4 +195,25 @@ impl Answer {
             .read_to_end(&mut body)?;
         Ok(String::from_utf8_lossy(&body).trim_end().to_owned())
     }
+
+    /// The whole body, piece by piece.
+    pub fn each_piece(&mut self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut left = self.length.unwrap_or(u64::MAX);
+        while left > 0 {
+            let piece = self.stream.fill_buf()?;
+            if piece.is_empty() {
+                return match self.length {
+                    Some(_) => Err(io::Error::other("the answer broke off")),
+                    None => Ok(()),
+                };
+            }
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let piece = piece.get(..most).unwrap_or(piece);
+            each(piece)?;
+            let len = piece.len();
+            left -= len as u64;
+            self.stream.consume(len);
+        }
+        Ok(())
+    }
 }

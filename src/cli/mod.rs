@@ -7,6 +7,7 @@ mod certs;
 mod check_config;
 mod dump;
 mod entries;
+mod extract;
 mod health;
 mod http;
 mod night;

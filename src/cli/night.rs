@@ -8,10 +8,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::http::{Body, Question, ask};
-use super::{Failure, entries, say};
+use super::{Failure, entries, extract, say};
 
-/// Longer than the daemon itself waits for its journal.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
+/// Longer than the daemon itself waits for its journal, or for an extract.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub(super) struct Night {
@@ -43,6 +43,17 @@ enum What {
     Freeze {
         /// The date that it closes, YYYY-MM-DD
         date: String,
+    },
+    /// Fetches what a date was at its freeze: postings, balances, totals
+    Extract {
+        /// The frozen or sealed date, YYYY-MM-DD
+        date: String,
+        /// The folder that the files go to; made if it is not there
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// What the files are written in
+        #[arg(long, value_name = "FORMAT", default_value = "csv", value_parser = ["csv", "jsonl"])]
+        format: String,
     },
     /// Posts the batch's entries to a frozen date; sent again, nothing is posted twice
     Post {
@@ -119,6 +130,9 @@ pub(super) fn night(night: &Night) -> Result<(), Failure> {
         What::Status => daemon.ask("/v1/business-date", Body::None)?,
         What::Cutover { date } => step("cutover", &json!({ "date": date }))?,
         What::Freeze { date } => step("freeze", &json!({ "date": date }))?,
+        What::Extract { date, to, format } => {
+            return extract::extract(&daemon, date, to, format);
+        }
         What::Post { date, file } => return entries::post(&daemon, date, file),
         What::Seal { date, posted } => {
             let (mut counts, mut sums) = (Map::new(), Map::new());
@@ -137,7 +151,7 @@ pub(super) fn night(night: &Night) -> Result<(), Failure> {
 /// The reason, and the dates as they are.
 pub(super) fn refused(url: &str, status: &str, answer: &str) -> Failure {
     match status {
-        "404" | "409" | "422" => Failure::data(refusal(answer)),
+        "404" | "409" | "410" | "422" => Failure::data(refusal(answer)),
         _ => Failure::failed(format_args!("{url}: status {status:?}: {answer}")),
     }
 }

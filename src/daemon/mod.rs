@@ -22,7 +22,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapter::{KeyError, PanKeys};
-use crate::admin::{Admin, AdminError};
+use crate::admin::{Admin, AdminError, Shelf};
 use crate::config::Config;
 use crate::import::FileError;
 use crate::link::{Link, LinkError};
@@ -132,14 +132,20 @@ async fn serve(
     let demo = first_steps::mark_demo(&config.data_dir, config, new)?;
     first_steps::check_whole(&config.data_dir)?;
     let keys = Arc::new(PanKeys::load_or_create(&config.data_dir)?);
+    let shelf = Shelf::default();
     // Up before recovery, so that health and readiness can be asked for.
     let admin = Admin::start(
         config,
         control.clone(),
         Arc::clone(&keys),
         Arc::clone(&telemetry),
+        Arc::clone(&shelf),
     )?;
     let parts = start(config, &keys, &control, jobs, &telemetry)?;
+    if let Some(extracts) = parts.follower.extracts() {
+        // Set once: this is the only place.
+        let _ = shelf.set(extracts);
+    }
     if demo && let Some(folder) = &config.demo_data {
         first_steps::load_demo(&parts.engine, &config.data_dir, folder, &keys).await?;
     }

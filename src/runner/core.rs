@@ -196,6 +196,10 @@ impl EngineHandle {
         let answer = core.execute(request);
         if core.engine.last_seq() != before {
             tracing::info!(command = ?request, state = ?core.engine.business().state, "business date");
+            // What is written of these states is proven before anybody builds on it.
+            if matches!(request, Request::Freeze { .. } | Request::Seal { .. }) {
+                core.attest();
+            }
         }
         core.flush(&self.shared.gauges);
         let dates = core.engine.business();
@@ -419,11 +423,16 @@ impl Core {
         }
     }
 
+    /// Journals a hash of the whole state, for the follower and each replay to compare.
+    fn attest(&mut self) {
+        self.execute(&Request::Attest);
+        self.attested_at = self.engine.last_seq();
+    }
+
     /// Hands what was appended to the journal thread.
     pub(super) fn flush(&mut self, gauges: &Gauges) {
         if self.engine.last_seq() - self.attested_at >= self.options.attest_every {
-            self.execute(&Request::Attest);
-            self.attested_at = self.engine.last_seq();
+            self.attest();
         }
         gauges.set_head(self.engine.last_seq());
         self.appender.kick();

@@ -15,6 +15,7 @@ mod business;
 mod bytes;
 mod card;
 mod check;
+mod closing;
 pub mod code;
 mod codec;
 pub mod command;
@@ -26,6 +27,7 @@ mod exception;
 pub mod ids;
 mod index;
 pub mod invariants;
+pub mod iso4217;
 mod legs;
 pub mod limits;
 mod loader;
@@ -52,6 +54,7 @@ pub use account::{AccountRow, AccountView, Role, RowError, RowView, is_internal_
 pub use audit::audit;
 pub use business::{BusinessDates, DateState, Phase, Step};
 pub use card::{CardRow, CardView};
+pub use closing::{ClosingRow, Party};
 pub use codec::EventError;
 pub use engine::{Counts, Decision, Engine, Options};
 pub use event::{

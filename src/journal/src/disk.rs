@@ -69,6 +69,15 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// As the system reports them.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 
+    /// Removes an empty directory. A disk that cannot need not.
+    ///
+    /// # Errors
+    /// As the system reports them; `Unsupported` where it cannot.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Takes an exclusive lock on a file (created if absent) until the guard
     /// is dropped or the process ends.
     ///

@@ -33,7 +33,7 @@ impl Take<'_> {
     }
 }
 
-/// A 16-byte identity as hexadecimal digits, for messages.
-pub(crate) fn hex(id: &[u8; 16]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

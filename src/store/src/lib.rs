@@ -16,6 +16,7 @@
 mod base;
 mod codec;
 mod dirty;
+mod extract;
 mod follower;
 mod format;
 mod load;
@@ -28,6 +29,9 @@ mod state;
 mod tests;
 mod verify;
 
+pub use extract::{
+    BalanceSum, ExtractReader, ExtractState, Extracts, FileEntry, Format, Manifest, Sums, Table,
+};
 pub use follower::{
     Follower, FollowerError, FollowerHandle, FollowerOptions, InlineFollower, RowsState, Status,
     Waker,

@@ -13,6 +13,8 @@ pub struct Dirs {
     /// sled's directory, on a real file system; `None` works without sled (a
     /// restart then starts from the newest base).
     pub rows: Option<PathBuf>,
+    /// Extracts, a directory for each date.
+    pub extracts: PathBuf,
 }
 
 impl Dirs {
@@ -23,6 +25,7 @@ impl Dirs {
             journal: data_dir.join("journal"),
             bases: data_dir.join("base"),
             rows: Some(data_dir.join("sled")),
+            extracts: data_dir.join("extracts"),
         }
     }
 }

@@ -40,9 +40,10 @@ impl Bases {
 
     /// Takes in a base that was just given its name: reads it and its
     /// predecessor back, sets aside what is damaged, and removes what two good
-    /// ones make superfluous. Returns the sequence of the older of the two: the
-    /// journal up to there is not needed any more.
-    pub(crate) fn settle(&mut self, new: Seq) -> io::Result<Option<Seq>> {
+    /// ones make superfluous. Before each sequence of `unverified`, freezes whose
+    /// extracts may have to be made anew, as many are left. Returns the sequence of
+    /// the oldest one left: the journal up to there is not needed for any of them.
+    pub(crate) fn settle(&mut self, new: Seq, unverified: &[Seq]) -> io::Result<Option<Seq>> {
         let new = BaseName(new);
         self.there.retain(|base| *base != new);
         self.there.insert(0, new);
@@ -64,11 +65,28 @@ impl Bases {
         if good.len() < KEPT {
             return Ok(None);
         }
-        for base in self.there.split_off(KEPT) {
-            self.disk.remove(&self.dir.join(base.file()))?;
+        let mut kept = good;
+        let mut from_the_start = false;
+        for freeze in unverified {
+            let before = self.there.iter().filter(|base| base.0 <= *freeze);
+            let before: Vec<BaseName> = before.take(KEPT).copied().collect();
+            // Its extract is made from the first event on.
+            from_the_start |= before.is_empty();
+            kept.extend(before);
         }
+        let (stay, go): (Vec<_>, Vec<_>) = self
+            .there
+            .iter()
+            .copied()
+            .partition(|base| kept.contains(base));
+        for base in go {
+            self.disk.remove(&self.dir.join(base.file()))?;
+            self.there.retain(|there| *there != base);
+        }
+        self.there = stay;
         self.disk.sync_dir(&self.dir)?;
-        Ok(good.last().map(|base| base.0))
+        let oldest = self.there.last().map(|base| base.0);
+        Ok(oldest.filter(|_| !from_the_start))
     }
 
     fn verify(&self, base: BaseName) -> Result<(), BaseError> {

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 use gapless_engine::ids::Seq;
 use gapless_journal::{Disk, JournalError};
 
 use super::worker::Worker;
+use crate::extract::Extracts;
 use crate::options::{Dirs, StoreOptions};
 use crate::replica::Replica;
 
@@ -134,9 +135,15 @@ pub(crate) struct Shared {
     pub(crate) base_wanted: AtomicU64,
     pub(crate) asleep: AtomicBool,
     ended: AtomicBool,
+    extracts: OnceLock<Arc<Extracts>>,
 }
 
 impl Shared {
+    pub(crate) fn set_extracts(&self, extracts: Arc<Extracts>) {
+        // Set once, when the worker is made.
+        let _ = self.extracts.set(extracts);
+    }
+
     pub(crate) fn status(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -262,6 +269,12 @@ impl FollowerHandle {
     #[must_use]
     pub fn applied(&self) -> Seq {
         self.shared.applied.load(Ordering::Acquire)
+    }
+
+    /// The extracts that are kept.
+    #[must_use]
+    pub fn extracts(&self) -> Option<Arc<Extracts>> {
+        self.shared.extracts.get().cloned()
     }
 
     /// For whoever publishes the durable sequence.

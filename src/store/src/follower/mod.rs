@@ -4,9 +4,11 @@
 mod base_job;
 mod bases;
 mod checkpoint;
+mod extracts;
 mod handle;
 mod inline;
 mod pace;
+mod rebuild;
 mod rows;
 mod worker;
 

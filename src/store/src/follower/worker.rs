@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use gapless_engine::ids::Seq;
-use gapless_engine::{Engine, Event};
+use gapless_engine::{Body, Engine, Event};
 use gapless_journal::{Disk, Reader, RealDisk};
 
 use super::base_job::BaseJob;
 use super::bases::Bases;
+use super::extracts::Desk;
 use super::handle::{FollowerError, FollowerOptions, Shared, io_error};
 use super::pace::Pace;
 use super::rows::{Driven, Rows};
@@ -33,8 +34,11 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     engine: Engine,
     reader: Reader,
+    /// Events of the last group that come after a freeze or a seal.
+    rest: Vec<u8>,
     rows: Rows,
     bases: Bases,
+    extracts: Desk,
     base: Option<BaseJob>,
     base_pace: Pace,
     base_retry_at: Option<Instant>,
@@ -73,7 +77,15 @@ impl Worker {
             replica.mark,
             now,
         );
-        let since = applied.saturating_sub(bases.newest().unwrap_or_default());
+        let newest_base = bases.newest().unwrap_or_default();
+        let since = applied.saturating_sub(newest_base);
+        // A seal whose base file a crash has prevented.
+        let last_seal = replica.engine.day_ends().iter().map(|day| day.seal).max();
+        if let Some(seal) = last_seal.filter(|seal| *seal > newest_base) {
+            shared.base_wanted.fetch_max(seal, Ordering::AcqRel);
+        }
+        let extracts = Desk::new(&disk, &dirs, &limits, uuid, &replica.engine, now);
+        shared.set_extracts(extracts.shelf());
         let worker = Self {
             base_pace: Pace::new(limits.base_bytes_per_s, now),
             disk,
@@ -85,8 +97,10 @@ impl Worker {
             shared,
             engine: replica.engine,
             reader,
+            rest: Vec::new(),
             rows,
             bases,
+            extracts,
             base: None,
             base_retry_at: None,
             since_base: (since, 0),
@@ -117,46 +131,82 @@ impl Worker {
     }
 
     /// One turn of everything; what is due when, if there was nothing to do now.
-    pub(crate) fn turn(&mut self) -> Result<Option<(Instant, [Driven; 2])>, FollowerError> {
-        let applied = self.base.is_none() && self.apply_some()?;
+    pub(crate) fn turn(&mut self) -> Result<Option<(Instant, [Driven; 3])>, FollowerError> {
+        let applied = !self.is_held() && self.apply_some()?;
         let now = Instant::now();
         let rows = self.drive_rows(now, false);
         let base = self.drive_base(now);
+        let durable = (self.durable)();
+        let extracts = self.extracts.drive(&self.engine, durable, now);
         self.publish();
-        let busy = applied || matches!(rows, Driven::Wrote(_)) || matches!(base, Driven::Wrote(_));
-        Ok((!busy).then_some((now, [rows, base])))
+        let due = [rows, base, extracts];
+        let busy = applied || due.iter().any(|driven| matches!(driven, Driven::Wrote(_)));
+        Ok((!busy).then_some((now, due)))
     }
 
-    /// Applies what is durable, up to a bound. Whether there was anything.
+    /// Whether the instance must stand still for what is written from it.
+    const fn is_held(&self) -> bool {
+        self.base.is_some() || self.extracts.holds()
+    }
+
+    /// Applies what is durable, up to a bound, or to a freeze or a seal: what is
+    /// written of them is the state at exactly that event. Whether there was anything.
     fn apply_some(&mut self) -> Result<bool, FollowerError> {
         let durable = (self.durable)();
         let from = self.engine.last_seq();
-        while self.engine.last_seq() - from < EVENTS_AT_ONCE {
+        let mut rest = std::mem::take(&mut self.rest);
+        let mut stop = self.apply_group(&mut rest)?;
+        while !stop && self.engine.last_seq() - from < EVENTS_AT_ONCE {
             let Some(group) = self.reader.next(durable)? else {
                 break;
             };
             self.since_base.1 += group.events.len() as u64;
-            let mut rest = group.events;
-            while !rest.is_empty() {
-                let next = self.engine.last_seq() + 1;
-                let (event, after) =
-                    Event::decode(rest).map_err(|error| FollowerError::NoEvent {
-                        seq: next,
-                        what: error.to_string(),
-                    })?;
-                rest = after;
-                if event.seq < next {
-                    // A group that the replica has in part.
-                    continue;
-                }
-                apply_one(&mut self.engine, &event, self.rows.dirty())?;
-                self.since_base.0 += 1;
-            }
+            rest.extend_from_slice(group.events);
+            stop = self.apply_group(&mut rest)?;
         }
+        self.rest = rest;
         self.shared
             .applied
             .store(self.engine.last_seq(), Ordering::Release);
         Ok(self.engine.last_seq() > from)
+    }
+
+    /// Applies events off the front of `group`; whether something is to be written
+    /// of the state before the others.
+    fn apply_group(&mut self, group: &mut Vec<u8>) -> Result<bool, FollowerError> {
+        let mut rest = group.as_slice();
+        let mut stop = false;
+        while !rest.is_empty() && !stop {
+            let next = self.engine.last_seq() + 1;
+            let (event, after) = Event::decode(rest).map_err(|error| FollowerError::NoEvent {
+                seq: next,
+                what: error.to_string(),
+            })?;
+            rest = after;
+            if event.seq < next {
+                // A group that the replica has in part.
+                continue;
+            }
+            apply_one(&mut self.engine, &event, self.rows.dirty())?;
+            self.since_base.0 += 1;
+            match event.body {
+                Body::Freeze { date } => {
+                    self.extracts.frozen(&self.engine, date);
+                    stop = true;
+                }
+                Body::Seal(_) => {
+                    self.extracts.sealed(&self.engine);
+                    self.shared
+                        .base_wanted
+                        .fetch_max(event.seq, Ordering::AcqRel);
+                    stop = true;
+                }
+                _ => {}
+            }
+        }
+        let done = group.len() - rest.len();
+        group.drain(..done);
+        Ok(stop)
     }
 
     fn drive_rows(&mut self, now: Instant, hurry: bool) -> Driven {
@@ -237,7 +287,8 @@ impl Worker {
         if let Some(job) = self.base.take() {
             job.finish()?;
         }
-        let needed_after = self.bases.settle(seq)?;
+        let unverified = self.extracts.unverified(&self.engine);
+        let needed_after = self.bases.settle(seq, &unverified)?;
         if self.bases.newest() != Some(seq) {
             return Err(io::Error::other(
                 "the new base file does not read back as written",
@@ -246,7 +297,17 @@ impl Worker {
         self.written_bases += 1;
         tracing::info!(seq, "base file written and verified");
         if let Some(older) = needed_after {
-            self.journal_from = older + 1;
+            // Extracts of kept dates, and of the one that ends next, hold postings
+            // from their first event on.
+            let first_dated = self
+                .engine
+                .kept_day_ends()
+                .map(|day| day.date)
+                .chain([self.engine.business().closing])
+                .map(|date| self.engine.first_dated(date))
+                .min()
+                .unwrap_or(1);
+            self.journal_from = first_dated.min(older + 1);
             (self.release_before)(self.journal_from);
         }
         Ok(0)
@@ -255,10 +316,14 @@ impl Worker {
     /// Applies all that is durable and sets a mark there, without a pace.
     fn last_checkpoint(&mut self) -> Result<(), FollowerError> {
         self.base = None;
+        // The next start makes it from a base file.
+        self.extracts.let_go();
         let began = Instant::now();
         let within = self.limits.stop_within;
         let late = || began.elapsed() > within;
-        while !late() && self.apply_some()? {}
+        while !late() && self.apply_some()? {
+            self.extracts.let_go();
+        }
         let target = self.engine.last_seq();
         while self.rows.mark < target {
             if late() {
@@ -309,7 +374,7 @@ impl Worker {
             }
         }
         self.shared.asleep.store(true, Ordering::Release);
-        let news = (self.durable)() > self.engine.last_seq() && self.base.is_none();
+        let news = (self.durable)() > self.engine.last_seq() && !self.is_held();
         if !news && !self.shared.stop.load(Ordering::Acquire) {
             std::thread::park_timeout(nap);
         }
@@ -361,7 +426,7 @@ fn rows_have_room(dirs: &Dirs, limits: &StoreOptions) -> bool {
     })
 }
 
-fn has_room(disk: &dyn Disk, dirs: &Dirs, limits: &StoreOptions) -> bool {
+pub(super) fn has_room(disk: &dyn Disk, dirs: &Dirs, limits: &StoreOptions) -> bool {
     // A directory that is not there yet is on the journal's file system.
     let free = disk
         .free_bytes(&dirs.bases)

@@ -293,6 +293,19 @@ impl Bank {
         }
     }
 
+    /// So many whole nights, a group for each step; returns the sequence of the last seal.
+    pub fn pass_nights(&mut self, nights: u16) -> u64 {
+        for _ in 0..nights {
+            let date = self.live.business().closing;
+            self.group(&[Request::Cutover { date }]);
+            self.group(&[Request::Freeze { date }]);
+            let entries = self.live.entries(date);
+            self.group(&[Request::Seal { date, entries }]);
+            assert_eq!(self.live.business().closing, date.next());
+        }
+        self.head()
+    }
+
     fn deal(&mut self, dice: &mut Dice, customers: u64) -> Request {
         self.stan += 1;
         match dice.below(20) {

@@ -223,6 +223,10 @@ fn without_the_journals_beginning_the_oldest_base_is_the_start() {
     let follower = bank.follow();
     bank.found(60);
     let mut dice = Dice::new(106);
+    bank.nights = false;
+    bank.trade(&mut dice, 60, 60);
+    // No date that is kept reaches back to the first segment.
+    bank.pass_nights(6);
     let mut bases = Vec::new();
     for _ in 0..3 {
         bank.trade(&mut dice, 60, 60);
