@@ -19,8 +19,6 @@ use crate::card::REGULAR_CARDS;
 use crate::state::StateError;
 use crate::wire;
 
-/// The host must answer the first sign-on within this.
-const START_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two attempts to connect.
 const REDIAL: Duration = Duration::from_millis(200);
 /// An attempt may take so long.
@@ -72,6 +70,8 @@ pub struct Options {
     pub seed: u64,
     /// Whether the date that is not over is compared at the end, too.
     pub reconcile_current: bool,
+    /// The host must take the first sign-on within this.
+    pub start_within: Duration,
     /// After the traffic, missing answers are waited for so long.
     pub patience: Duration,
     /// What it remembers between two runs; nothing without a file.
@@ -92,6 +92,7 @@ impl Options {
             mix: Mix::default(),
             seed: 1,
             reconcile_current: true,
+            start_within: Duration::from_secs(10),
             patience: Duration::from_secs(60),
             file: None,
         }
@@ -223,7 +224,7 @@ impl Network {
             number: 0,
             last_reason: "it did not answer".to_owned(),
             phase: Phase::Starting {
-                until: now + START_PATIENCE,
+                until: now + self.options.start_within,
             },
             progress_at: now,
             network: self,

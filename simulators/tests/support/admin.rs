@@ -170,6 +170,7 @@ const TABLES: [&str; 4] = [
 ];
 
 /// Notes what was asked; 503 while it is busy.
+#[allow(clippy::result_large_err)]
 fn enter(bank: &Shared, what: String) -> Result<std::sync::MutexGuard<'_, Bank>, Response> {
     let mut bank = bank.lock().unwrap();
     bank.asked.push(what);

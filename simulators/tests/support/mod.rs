@@ -8,6 +8,7 @@
 )]
 
 pub mod admin;
+pub mod ledger;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,16 +1,19 @@
 //! A session against a host that is a few lines of bookkeeping, in virtual time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiff::civil::{Date, date};
 
 use super::{Memory, Session};
+#[path = "../../../tests/support/ledger.rs"]
+mod ledger;
+
+use self::ledger::Host;
 use crate::card::DemoCard;
 use crate::currency::Currency;
 use crate::message::Message;
 use crate::network::Figures;
-use crate::network::clerk;
 use crate::network::event::Event;
 use crate::network::profile::Profile;
 use crate::network::report::{Counts, Report};
@@ -18,94 +21,6 @@ use crate::network::traffic::{Fate, Mix, Plan, Traffic};
 use crate::order::{Kind, Order};
 
 const DAY: Date = date(2026, 12, 31);
-
-/// What the host knows of a transaction.
-#[derive(Default)]
-struct Known {
-    approved: bool,
-    reversed: bool,
-}
-
-/// Approves everything once, keeps totals by DE 15, and remembers its answers.
-#[derive(Default)]
-struct Host {
-    answers: BTreeMap<(String, String), Message>,
-    known: BTreeMap<String, Known>,
-    totals: BTreeMap<String, Figures>,
-    /// Types of what came, in order.
-    heard: Vec<String>,
-    /// Answers everything of this type with this code.
-    refuses: Option<(&'static str, &'static str)>,
-}
-
-impl Host {
-    fn hear(&mut self, message: &Message) -> Message {
-        self.heard.push(message.mti().to_owned());
-        if let Some((mti, code)) = self.refuses
-            && message.mti() == mti
-        {
-            return clerk::answer(message, code).unwrap();
-        }
-        let stan = message.get(11).unwrap().to_owned();
-        let key = (message.answer_mti(), stan.clone());
-        if let Some(answer) = self.answers.get(&key) {
-            return answer.clone();
-        }
-        let mut answer = clerk::answer(message, "00").unwrap();
-        for de in [2, 37, 41] {
-            if let Some(value) = message.get(de) {
-                answer.set(de, value).unwrap();
-            }
-        }
-        let figures = self
-            .totals
-            .entry(message.get(15).unwrap_or_default().to_owned())
-            .or_default();
-        match message.mti().get(..3).unwrap() {
-            "020" | "022" => {
-                let kind = kind_of(message);
-                let minor = message.get(4).unwrap().parse().unwrap();
-                let known = self.known.entry(stan).or_default();
-                if known.reversed {
-                    answer.set(39, "05").unwrap();
-                } else if !known.approved {
-                    known.approved = true;
-                    figures.count(kind, minor);
-                }
-            }
-            "040" | "042" => {
-                let original = message.get(90).unwrap()[4..10].to_owned();
-                let known = self.known.entry(original).or_default();
-                if known.approved && !known.reversed {
-                    let minor = message.get(4).unwrap().parse().unwrap();
-                    figures.count_reversal(kind_of(message), minor);
-                }
-                known.reversed = true;
-            }
-            "050" | "052" => {
-                let same = figures.differences(message).is_empty();
-                figures.write(&mut answer).unwrap();
-                answer.set(66, if same { "1" } else { "2" }).unwrap();
-            }
-            _ => {}
-        }
-        self.answers.insert(key, answer.clone());
-        answer
-    }
-
-    fn heard_times(&self, mti: &str) -> usize {
-        self.heard.iter().filter(|heard| *heard == mti).count()
-    }
-}
-
-fn kind_of(message: &Message) -> Kind {
-    match message.get(3).unwrap().get(..2).unwrap() {
-        "20" => Kind::Refund,
-        "40" => Kind::Transfer,
-        "31" => Kind::Balance,
-        _ => Kind::Purchase,
-    }
-}
 
 /// What the line does with the answer to a message.
 type Fault = dyn Fn(&Message) -> bool;
