@@ -171,7 +171,7 @@ mod tests {
         // 1 % of 100,000,000 a year is 1,000,000: 2,739 and 265/365 a day.
         let one = balance("KRW", 100_000_000);
         assert_eq!(
-            made(&[one.clone()], Rates::default()),
+            made(std::slice::from_ref(&one), Rates::default()),
             [(0, "interest", 2_739)]
         );
         // Three of them have 8,219 and 65/365: two get one more.
