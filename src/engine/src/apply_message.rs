@@ -211,8 +211,12 @@ impl Engine {
         let sent = t.balances.map_or(t.amount.currency, |b| b.currency);
         let (currency, gained) = self.settled(t.network, &t.legs, sent);
         let key = (t.network, t.settlement_date, currency);
-        // The request that an advice corrects has been counted.
+        // The request that an advice corrects has been counted, with its amount.
         let count = u64::from(!t.linked.is_some());
+        let counted = match self.memory.get(t.linked) {
+            Some((_, request)) => i128::from(request.amount()),
+            None => 0,
+        };
         if let Some(totals) = self.totals.network_mut(key) {
             let gained = i128::from(gained);
             match t.operation {
@@ -220,7 +224,11 @@ impl Engine {
                     totals.debits.add(count, gained);
                 }
                 Operation::Refund => totals.credits.add(count, -gained),
-                Operation::Transfer => totals.transfers.add(count, i128::from(t.amount.minor)),
+                Operation::Transfer => {
+                    totals
+                        .transfers
+                        .add(count, i128::from(t.amount.minor) - counted);
+                }
                 Operation::InquiryAvailable | Operation::InquiryBalance => {
                     totals.inquiries = totals.inquiries.saturating_add(1);
                 }
@@ -234,12 +242,15 @@ impl Engine {
         }
         let (currency, gained) = self.settled(r.network, &r.legs, r.amount.currency);
         let key = (r.network, r.settlement_date, currency);
+        // What a transfer moved back: what its advice had made of it, if one had.
+        let moved = r.legs.as_slice().iter().map(|leg| leg.delta_minor.max(0));
+        let moved = moved.map(i128::from).sum();
         if let Some(totals) = self.totals.network_mut(key) {
             let gained = i128::from(gained);
             match r.operation {
                 Some(Operation::Refund) => totals.credit_reversals.add(1, gained),
                 Some(Operation::Transfer) => {
-                    totals.transfer_reversals.add(1, i128::from(r.amount.minor));
+                    totals.transfer_reversals.add(1, moved);
                 }
                 _ => totals.debit_reversals.add(1, -gained),
             }

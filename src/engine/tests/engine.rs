@@ -586,6 +586,28 @@ fn damaged_or_missing_parts_do_not_load() {
 }
 
 #[test]
+fn an_advised_transfer_counts_once_and_is_taken_back_as_it_was() {
+    let mut bank = Bank::open();
+    bank.run(
+        "
+        transfer cA 100 #1 to=B -> 00 A=900 B=600
+        advice-transfer cA 80 #1 to=B -> 00 A=920 B=580
+        transfer cA 10 #2 to=B -> 00
+        advice-transfer cA 10 #2 to=B -> 00 A=910 B=590
+        ",
+    );
+    let tally = |count, amount_minor| Tally {
+        count,
+        amount_minor,
+    };
+    let totals = *bank.engine.network_totals().next().unwrap();
+    assert_eq!(totals.transfers, tally(2, 90));
+    bank.run("reverse cA #3 of #1 -> 00 A=990 B=510");
+    let totals = *bank.engine.network_totals().next().unwrap();
+    assert_eq!(totals.transfer_reversals, tally(1, 80));
+}
+
+#[test]
 fn totals_by_date_and_by_network() {
     let mut bank = Bank::open();
     bank.run(
