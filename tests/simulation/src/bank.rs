@@ -209,7 +209,11 @@ impl World {
     }
 
     /// A command of the night: done, done before, or refused, as the books have it.
-    fn command(&mut self, request: &Request, expected: Result<Option<Effect>, &'static str>) -> Result<bool, Failure> {
+    fn command(
+        &mut self,
+        request: &Request,
+        expected: Result<Option<Effect>, &'static str>,
+    ) -> Result<bool, Failure> {
         let Some(node) = &self.node else {
             return Ok(false);
         };
@@ -238,7 +242,10 @@ impl World {
 
     fn cutover(&mut self, day: Day) -> Result<bool, Failure> {
         let model = &self.auditor.model;
-        let done = model.days.get(&day).is_some_and(|end| end.cutover_us.is_some());
+        let done = model
+            .days
+            .get(&day)
+            .is_some_and(|end| end.cutover_us.is_some());
         let expected = match model.dates {
             _ if done => Ok(None),
             Dates::Open(closing) | Dates::Early(closing) if closing == day => {
@@ -331,7 +338,10 @@ impl World {
         if opened.eq(expected) {
             return Ok(());
         }
-        failure(5, format!("day {day} closed with {before:?}, then {after:?}"))
+        failure(
+            5,
+            format!("day {day} closed with {before:?}, then {after:?}"),
+        )
     }
 
     fn post(&mut self, day: Day, entry: &Entry) -> Result<bool, Failure> {

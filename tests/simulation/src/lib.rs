@@ -14,6 +14,7 @@
 
 pub mod auditor;
 mod bank;
+pub mod campaign;
 pub mod coverage;
 pub mod message;
 pub mod node;

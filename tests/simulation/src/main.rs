@@ -1,19 +1,85 @@
-//! Runs seeds.
-fn main() {
-    let mut args = std::env::args().skip(1);
-    let from: u64 = args.next().and_then(|a| a.parse().ok()).unwrap_or(0);
-    let count: u64 = args.next().and_then(|a| a.parse().ok()).unwrap_or(1);
-    let steps: u64 = args.next().and_then(|a| a.parse().ok()).unwrap_or(1500);
-    let mut coverage = gapless_simulation::coverage::Coverage::default();
-    for seed in from..from + count {
-        match gapless_simulation::run(seed, steps, count == 1) {
-            Ok(report) => coverage.merge(&report.coverage),
-            Err(failed) => {
-                for line in failed.trace.iter().rev().take(60).rev() { println!("{line}"); }
-                println!("seed {seed}: {failed}");
-                break;
-            }
+//! The simulation from a shell: one seed, a campaign, the mutations.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gapless_simulation::campaign::{Campaign, explain, run_seed};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Seeded simulation of the whole switch. Without a command: a campaign of seeds.
+#[derive(Debug, Parser)]
+#[command(name = "simulation")]
+struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Steps of each seed: things that happen.
+    #[arg(long, default_value_t = 1_500)]
+    steps: u64,
+    /// One seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// With --seed: every step.
+    #[arg(long)]
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.seed {
+        Some(seed) => one(seed, args.steps, args.verbose),
+        None => campaign(&args),
+    }
+}
+
+fn one(seed: u64, steps: u64, verbose: bool) -> ExitCode {
+    match run_seed(seed, steps, verbose) {
+        Ok(report) => {
+            println!(
+                "{}seed {seed}: {} steps, nothing failed; state {:016x}",
+                report.coverage, report.steps, report.hash
+            );
+            ExitCode::SUCCESS
+        }
+        Err(failed) if verbose => {
+            println!("{}\nseed {seed} fails at {failed}", failed.trace.join("\n"));
+            ExitCode::FAILURE
+        }
+        Err(failed) => {
+            println!("{}", explain(&failed, steps));
+            ExitCode::FAILURE
         }
     }
-    println!("{coverage}\nmissing {:?}", coverage.missing());
+}
+
+fn campaign(args: &Args) -> ExitCode {
+    let bar = ProgressBar::new(args.seeds);
+    if let Ok(style) = ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} seeds, {per_sec}, {elapsed} (about {eta} to go)",
+    ) {
+        bar.set_style(style);
+    }
+    let campaign = Campaign {
+        from: args.from,
+        seeds: args.seeds,
+        steps: args.steps,
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    let summary = campaign.run(|done| bar.set_position(done));
+    bar.finish_and_clear();
+    print!("{}", summary.coverage);
+    println!("{} seeds, {} steps", summary.seeds, summary.steps);
+    if let Some(failed) = summary.failed {
+        println!("{}", explain(&failed, args.steps));
+        return ExitCode::FAILURE;
+    }
+    let missing = summary.coverage.missing();
+    if !missing.is_empty() {
+        println!("never exercised: {}", missing.join("; "));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }

@@ -120,7 +120,11 @@ impl Form {
         let mut messages = Vec::new();
         let mut from = 0;
         loop {
-            match self.framing.cut(&bytes[from..]).map_err(|e| e.to_string())? {
+            match self
+                .framing
+                .cut(&bytes[from..])
+                .map_err(|e| e.to_string())?
+            {
                 Cut::Frame { body, consumed, .. } => {
                     let body = &bytes[from..][body];
                     let message = self

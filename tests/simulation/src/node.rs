@@ -25,8 +25,8 @@ use gapless_engine::{Answer, Capacity, Engine, Event};
 use gapless_iso8583::Cut;
 use gapless_journal::sim::SimDisk;
 use gapless_journal::{
-    CommitterOptions, Disk, Hooks, InlineCommitter, Journal, JournalOptions, Reader, Room,
-    RoomHandle,
+    CommitterOptions, Disk, HelperMode, Hooks, InlineCommitter, Journal, JournalOptions, Reader,
+    Room, RoomHandle,
 };
 use gapless_store::{
     Dirs, FollowerOptions, InlineFollower, LoadOptions, Source, StoreOptions, load,
@@ -43,9 +43,24 @@ pub const CAPACITY: Capacity = Capacity {
     remembered: 8_192,
 };
 
-/// Bytes that may wait for the journal.
-const PENDING_BYTES: usize = 64 << 10;
-const RESERVED_BYTES: usize = PENDING_BYTES + (16 << 10);
+/// Bytes that may wait for the journal, and how they relate to a segment: as in the
+/// daemon, what is decided when the disk turns out to be full still fits.
+struct Bounds {
+    group: usize,
+    pending: usize,
+    reserved: usize,
+}
+
+impl Bounds {
+    const fn new(segment_bytes: u64) -> Self {
+        let segment = segment_bytes as usize;
+        Self {
+            group: segment / 16,
+            pending: segment / 8,
+            reserved: segment / 8 + segment / 32,
+        }
+    }
+}
 
 /// Where the switch has its data, on the simulated disk.
 #[must_use]
@@ -149,6 +164,7 @@ pub fn bank(plan: &Plan) -> Bank {
         cutover: CutoverTime {
             hour: plan.hours.hour as u8,
             minute: plan.hours.minute as u8,
+            second: 0,
         },
         grace_s: plan.hours.grace_s as u32,
         early_s: plan.hours.early_s as u32,
@@ -185,7 +201,8 @@ pub fn keys() -> Arc<PanKeys> {
 }
 
 impl Node {
-    /// Opens the journal and recovers, as the daemon does.
+    /// Opens the journal and recovers, as the daemon does. `steps` decides in which
+    /// order the journal's helper does its work.
     ///
     /// # Errors
     /// Why it does not start; the text is for people.
@@ -194,13 +211,16 @@ impl Node {
         disk: &SimDisk,
         ticks: &Ticks,
         wall_us: u64,
+        steps: u64,
     ) -> Result<(Self, Started), String> {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let dirs = dirs();
+        let bounds = Bounds::new(plan.segment_bytes);
         let options = JournalOptions {
-            inline_helper: true,
+            helper: HelperMode::Stepped(steps),
             uuid: Some(*b"simulated bank's"),
-            headroom_bytes: plan.segment_bytes / 4,
+            max_group_bytes: bounds.group,
+            headroom_bytes: (bounds.reserved + bounds.group) as u64,
             full_wait: Duration::ZERO,
             retry_interval: Duration::ZERO,
             ..JournalOptions::small(&dirs.journal, plan.segment_bytes)
@@ -233,7 +253,7 @@ impl Node {
             recovered.head,
             Hooks::new(|_| (), move |error| told.happened(error.to_string())),
             CommitterOptions {
-                max_pending_bytes: RESERVED_BYTES + 4 * Event::MAX_BYTES,
+                max_pending_bytes: bounds.reserved + 4 * Event::MAX_BYTES,
                 ..CommitterOptions::default()
             },
         );
@@ -259,8 +279,8 @@ impl Node {
             },
             clock,
             RunnerOptions {
-                max_pending_journal_bytes: PENDING_BYTES,
-                max_pending_reserved_bytes: RESERVED_BYTES,
+                max_pending_journal_bytes: bounds.pending,
+                max_pending_reserved_bytes: bounds.reserved,
                 attest_every: plan.attest_every,
             },
             CancellationToken::new(),
@@ -361,7 +381,7 @@ impl Node {
                 Taken::Answered { code, note, .. } => {
                     Fate::Answered(code.number(), matches!(note, Some(Note::Refused(_))))
                 }
-                Taken::Ignored(_) => Fate::Ignored,
+                Taken::Replied(_) | Taken::Ignored(_) => Fate::Ignored,
             });
             from += consumed;
         }

@@ -13,7 +13,7 @@ use crate::traffic::{Next, Sent};
 use crate::world::{Happening, S, World};
 
 /// Events that wait for the journal from which on "busy" is believed.
-const BUSY_EVENTS: u64 = 40;
+const BUSY_EVENTS: u64 = 20;
 
 impl World {
     /// Peers send a few messages, close to each other.
@@ -33,13 +33,13 @@ impl World {
         let due = self.plan.hours.cutover_us(closing);
         let apart_s = due.abs_diff(self.now_us) / S;
         let ms = match (self.auditor.model.dates, apart_s) {
-            (_, 0..180) => self.rng.within(20, 6_000),
-            (Dates::Grace(_), _) => self.rng.within(1_000, 40_000),
-            (_, 180..2_700) => self.rng.within(5_000, 120_000),
-            (Dates::Frozen(_), 2_700..7_000) => self.rng.within(1_000, 120_000),
-            _ => self.rng.within(60_000, 3_600_000),
+            (_, 0..180) => self.rng.within(20, 12_000),
+            (Dates::Grace(_), _) => self.rng.within(1_000, 60_000),
+            (_, 180..2_700) => self.rng.within(5_000, 200_000),
+            (Dates::Frozen(_), 2_700..7_000) => self.rng.within(1_000, 200_000),
+            _ => self.rng.within(60_000, 7_200_000),
         };
-        ms * 1_000
+        ms * 1_000 * self.plan.sparse
     }
 
     fn send_something(&mut self, link: usize) {
@@ -60,7 +60,8 @@ impl World {
             let code = if self.rng.percent(50) { 301 } else { 2 };
             self.manage(link, code);
             if code == 2 {
-                self.manage(link, 1);
+                let wait = self.rng.within(5, 120) * S;
+                self.after(wait, Happening::SignOn(link));
             }
             return;
         }
@@ -69,6 +70,10 @@ impl World {
             Next::New(message) => {
                 let original = matches!(message.kind(), 200 | 220);
                 let at = self.remember(link, message, original);
+                self.send(link, at);
+            }
+            Next::Spoiled(message) => {
+                let at = self.remember(link, message, false);
                 self.send(link, at);
             }
             Next::Again(at) => self.send_again(link, at),
@@ -90,7 +95,9 @@ impl World {
             .networks
             .iter()
             .position(|plan| plan.id == network)
-            .map_or(self.auditor.model.dates.default(), |at| self.network_days[at])
+            .map_or(self.auditor.model.dates.default(), |at| {
+                self.network_days[at]
+            })
     }
 
     pub(crate) fn manage(&mut self, link: usize, code: u16) {
@@ -231,11 +238,7 @@ impl World {
     }
 
     /// Messages reach the switch.
-    pub(crate) fn arrive(
-        &mut self,
-        id: u64,
-        messages: Vec<(usize, Msg)>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn arrive(&mut self, id: u64, messages: Vec<(usize, Msg)>) -> Result<(), Failure> {
         let Some(link) = self.link_of(id).filter(|_| id != 0) else {
             return Ok(());
         };
@@ -262,7 +265,10 @@ impl World {
             fates.extend(more.or_else(|error| failure(0, error))?);
         }
         if fates.len() != messages.len() {
-            return failure(0, format!("{} messages, {} fates", messages.len(), fates.len()));
+            return failure(
+                0,
+                format!("{} messages, {} fates", messages.len(), fates.len()),
+            );
         }
         let mut answers = form
             .read(&mut out)
@@ -305,18 +311,14 @@ impl World {
     }
 
     /// What else comes with the same read.
-    fn with_company(
-        &mut self,
-        link: usize,
-        mut messages: Vec<(usize, Msg)>,
-    ) -> Vec<(usize, Msg)> {
+    fn with_company(&mut self, link: usize, mut messages: Vec<(usize, Msg)>) -> Vec<(usize, Msg)> {
         if self.rng.percent(15) {
             let network = self.plan.links[link].network;
             let day = self.day_of(network);
             for _ in 0..self.rng.within(1, 6) {
-                let next =
-                    self.traffic
-                        .next(&self.plan, link, self.now_us, day, &self.sent);
+                let next = self
+                    .traffic
+                    .next(&self.plan, link, self.now_us, day, &self.sent);
                 if let Next::New(message) = next {
                     let original = matches!(message.kind(), 200 | 220);
                     let at = self.remember(link, message.clone(), original);
@@ -371,7 +373,10 @@ impl World {
                     || connection.waiting >= plan.max_in_flight
                     || full
                     || waiting > BUSY_EVENTS
-                    || self.node.as_ref().is_some_and(crate::node::Node::has_failed);
+                    || self
+                        .node
+                        .as_ref()
+                        .is_some_and(crate::node::Node::has_failed);
                 if allowed {
                     Ok(None)
                 } else {
@@ -404,7 +409,10 @@ impl World {
 
     fn expect_cutover(&mut self, network: u16, message: &Msg, today: Day, near: bool) -> Expected {
         let model = &self.auditor.model;
-        let ended = self.plan.network(network).is_some_and(|plan| plan.names_ended);
+        let ended = self
+            .plan
+            .network(network)
+            .is_some_and(|plan| plan.names_ended);
         let named = calendar::nearest_ever(message.get(15), today).unwrap_or(today);
         let day = named + Day::from(ended);
         let mut expected = Expected {
@@ -485,7 +493,11 @@ impl World {
         let ended = self.network_days[network];
         self.network_days[network] = ended + 1;
         self.next_network_day(network);
-        let link = self.plan.links.iter().position(|link| link.network == plan.id);
+        let link = self
+            .plan
+            .links
+            .iter()
+            .position(|link| link.network == plan.id);
         let Some(link) = link.filter(|_| plan.tells) else {
             return;
         };
@@ -515,10 +527,7 @@ fn check_outcome(message: &Msg, expected: &Expected, outcome: &Outcome) -> Resul
     if same {
         return Ok(());
     }
-    failure(
-        8,
-        format!("{message}: {outcome:?}, expected {expected:?}"),
-    )
+    failure(8, format!("{message}: {outcome:?}, expected {expected:?}"))
 }
 
 /// What every answer has from its request.

@@ -126,6 +126,8 @@ pub struct Plan {
     pub base_after_events: u64,
     /// Events between attestations.
     pub attest_every: u64,
+    /// How many times fewer messages, and so more nights in as many steps.
+    pub sparse: u64,
 }
 
 const ZONES: [&str; 5] = [
@@ -171,7 +173,8 @@ impl Plan {
             false => 20_600 + rng.below(700) as Day,
         };
         let noon = date_of(day).at(12, 0, 0, 0).to_zoned(hours.zone.clone());
-        let start_us = noon.unwrap().timestamp().as_microsecond() as u64 + rng.below(4 * 3_600_000_000);
+        let start_us =
+            noon.unwrap().timestamp().as_microsecond() as u64 + rng.below(4 * 3_600_000_000);
         let networks: Vec<_> = (1..=rng.within(1, 4) as u16)
             .map(|id| network(&mut rng, id))
             .collect();
@@ -194,9 +197,10 @@ impl Plan {
             accounts,
             cards,
             troubles: troubles(&mut rng),
-            segment_bytes: *rng.pick(&[16 << 10, 64 << 10, 256 << 10]),
+            segment_bytes: *rng.pick(&[64 << 10, 64 << 10, 256 << 10]),
             base_after_events: *rng.pick(&[100, 400, 2_000]),
             attest_every: *rng.pick(&[16, 64, 256]),
+            sparse: *rng.pick(&[1, 1, 2, 8]),
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Next {
     New(Msg),
     /// A former one again.
     Again(usize),
+    /// Something new that cannot be right.
+    Spoiled(Msg),
     /// Something new, whose reversal goes first.
     Reversed(Msg, Msg),
 }
@@ -54,14 +56,7 @@ impl Traffic {
     }
 
     /// What a link sends next. `day` is its network's settlement date.
-    pub fn next(
-        &mut self,
-        plan: &Plan,
-        link: usize,
-        now_us: u64,
-        day: Day,
-        sent: &[Sent],
-    ) -> Next {
+    pub fn next(&mut self, plan: &Plan, link: usize, now_us: u64, day: Day, sent: &[Sent]) -> Next {
         let from = sent.len().saturating_sub(HISTORY);
         let network = plan.links[link].network;
         let mine: Vec<usize> = (from..sent.len())
@@ -116,7 +111,7 @@ impl Traffic {
             }
             _ => {
                 let good = self.transaction(plan, links, now_us, day, false);
-                Next::New(self.spoiled(good))
+                Next::Spoiled(self.spoiled(good))
             }
         }
     }
@@ -266,7 +261,9 @@ impl Traffic {
     /// DE 15, as the network has it, or as it should not be.
     fn dated(&mut self, plan: &Plan, link: &LinkPlan, day: Day, message: Msg) -> Msg {
         let rng = &mut self.rng;
-        let often = plan.network(link.network).map_or(5, |network| network.dated);
+        let often = plan
+            .network(link.network)
+            .map_or(5, |network| network.dated);
         if !rng.percent(often) {
             return message;
         }

@@ -22,7 +22,9 @@ impl World {
             return Ok(());
         }
         let wall_us = self.wall_us();
-        let (node, started) = match Node::start(&self.plan, &self.disk, &self.ticks, wall_us) {
+        let steps = self.rng.next();
+        let node = Node::start(&self.plan, &self.disk, &self.ticks, wall_us, steps);
+        let (node, started) = match node {
             Ok(started) => started,
             Err(error) => {
                 if !self.disk_troubled {
@@ -35,6 +37,8 @@ impl World {
                     let seed = self.rng.next();
                     self.disk.power_loss(seed);
                     self.coverage.saw("power lost in a start");
+                } else {
+                    self.disk.process_loss();
                 }
                 self.mend();
                 let wait = self.rng.within(1, 60) * S;
@@ -91,9 +95,10 @@ impl World {
             return failure(10, "the two instances differ after a start");
         }
         match self.hashes.get(&head) {
-            Some(before) if *before != live => {
-                failure(10, format!("the state at event {head} is another after a start"))
-            }
+            Some(before) if *before != live => failure(
+                10,
+                format!("the state at event {head} is another after a start"),
+            ),
             _ => Ok(()),
         }
     }
@@ -159,7 +164,9 @@ impl World {
         let Some(node) = &mut self.node else {
             return Ok(());
         };
-        let before = node.follower().map_or(0, |follower| follower.status().bases);
+        let before = node
+            .follower()
+            .map_or(0, |follower| follower.status().bases);
         for _ in 0..turns {
             match node.follow() {
                 Ok(true) => {}
@@ -251,17 +258,8 @@ impl World {
             0 => self.lose(false),
             1 => self.lose(true),
             2 => {
-                // In the middle of a group's write or sync.
-                let at = self.rng.within(1, 6);
-                self.disk.arm(Fault::PowerCut { at });
-                if let Some(node) = &mut self.node {
-                    node.commit();
-                }
-                let power = self.rng.percent(60);
-                if power {
-                    self.coverage.saw("power lost in a commit");
-                }
-                self.lose(power);
+                self.doomed = true;
+                return Ok(());
             }
             _ => {
                 let at = self.rng.within(1, 12);
@@ -281,6 +279,30 @@ impl World {
                 self.lose(true);
             }
         }
+        self.start_some_time_later();
+        Ok(())
+    }
+
+    /// In the middle of a group's write or sync.
+    pub(crate) fn crash_in_commit(&mut self) -> Result<(), Failure> {
+        self.doomed = false;
+        let at = self.rng.within(1, 3);
+        self.disk.arm(Fault::PowerCut { at });
+        if let Some(node) = &mut self.node {
+            node.commit();
+        }
+        let power = self.rng.percent(60);
+        self.coverage.saw(if power {
+            "power lost in a commit"
+        } else {
+            "process killed in a commit"
+        });
+        self.lose(power);
+        self.start_some_time_later();
+        Ok(())
+    }
+
+    fn start_some_time_later(&mut self) {
         let down = match self.rng.weighted(&[70, 20, 8, 2]) {
             0 => self.rng.within(1, 50) * (S / 10),
             1 => self.rng.within(60, 1_200) * S,
@@ -293,7 +315,6 @@ impl World {
             self.disk.arm(Fault::PowerCut { at });
         }
         self.after(down, Happening::Start);
-        Ok(())
     }
 
     /// Something goes wrong, perhaps.
@@ -345,9 +366,7 @@ impl World {
         let due = self.plan.hours.cutover_us(dates.closing());
         let near = due.abs_diff(self.now_us) < 2_700 * S;
         match (near, dates) {
-            (true, _) | (false, Dates::Grace(_) | Dates::Early(_)) => {
-                self.rng.within(10, 600) * S
-            }
+            (true, _) | (false, Dates::Grace(_) | Dates::Early(_)) => self.rng.within(10, 600) * S,
             _ => self.rng.within(600, 14_400) * S,
         }
     }
@@ -436,7 +455,9 @@ fn postings(engine: &Engine, event: &Event) -> Result<Legs, Failure> {
         return Ok(legs);
     }
     for leg in event.legs().as_slice() {
-        let Some(number) = engine.account_row(AccountIx(leg.account.0)).and_then(|row| row.number())
+        let Some(number) = engine
+            .account_row(AccountIx(leg.account.0))
+            .and_then(|row| row.number())
         else {
             return failure(1, format!("event {} posts to nobody", event.seq));
         };

@@ -39,6 +39,8 @@ pub enum Happening {
     Batch(Day),
     /// Somebody gives a command of the night.
     Operator,
+    /// A peer signs on again.
+    SignOn(usize),
     /// A connection is made.
     Connect(usize),
     /// The switch is started.
@@ -98,6 +100,8 @@ pub struct World {
     pub(crate) commit_due: bool,
     /// Things that went wrong and are to be mended.
     pub(crate) disk_troubled: bool,
+    /// The next commit with something in it will not end.
+    pub(crate) doomed: bool,
     pub(crate) coverage: Coverage,
     pub(crate) trace: Option<Vec<String>>,
     steps: u64,
@@ -183,6 +187,7 @@ impl World {
             scheduled: 0,
             commit_due: false,
             disk_troubled: false,
+            doomed: false,
             coverage: Coverage::default(),
             trace: trace.then(Vec::new),
             steps: 0,
@@ -230,6 +235,9 @@ impl World {
             }
             Happening::Commit => {
                 self.commit_due = false;
+                if self.doomed && self.auditor.model.seq > self.auditor.durable {
+                    return self.crash_in_commit();
+                }
                 self.commit()
             }
             Happening::Tick => {
@@ -243,6 +251,10 @@ impl World {
             }
             Happening::Batch(day) => self.batch_step(day),
             Happening::Operator => self.operator(),
+            Happening::SignOn(link) => {
+                self.manage(link, 1);
+                Ok(())
+            }
             Happening::Connect(link) => {
                 self.connect(link);
                 Ok(())

@@ -92,11 +92,17 @@ fn sequence_and_dates(model: &Model, engine: &Engine) -> Result<(), Failure> {
     }
     if engine.counts().exceptions != model.exceptions {
         let there = engine.counts().exceptions;
-        return failure(0, format!("{there} exceptions, expected {}", model.exceptions));
+        return failure(
+            0,
+            format!("{there} exceptions, expected {}", model.exceptions),
+        );
     }
     if engine.rolled_forward() != model.rolled {
         let there = engine.rolled_forward();
-        return failure(0, format!("{there} rolled forward, expected {}", model.rolled));
+        return failure(
+            0,
+            format!("{there} rolled forward, expected {}", model.rolled),
+        );
     }
     let clocks: BTreeMap<u16, i32> = engine
         .network_clocks()
@@ -104,13 +110,21 @@ fn sequence_and_dates(model: &Model, engine: &Engine) -> Result<(), Failure> {
         .map(|clock| (clock.network.0, clock.date.0.into()))
         .collect();
     if clocks != model.clocks {
-        let what = format!("networks' dates are {clocks:?}, expected {:?}", model.clocks);
+        let what = format!(
+            "networks' dates are {clocks:?}, expected {:?}",
+            model.clocks
+        );
         return failure(11, what);
     }
     Ok(())
 }
 
-fn account(model: &Model, number: &str, expected: &Account, row: &AccountRow) -> Result<(), Failure> {
+fn account(
+    model: &Model,
+    number: &str,
+    expected: &Account,
+    row: &AccountRow,
+) -> Result<(), Failure> {
     let closing = model.dates.closing();
     let view = row.view(gapless_engine::date::Date(closing as u16));
     let (balance, next) = (expected.closing(closing), expected.beyond(closing));
@@ -122,7 +136,10 @@ fn account(model: &Model, number: &str, expected: &Account, row: &AccountRow) ->
         return failure(5, what);
     }
     if Money::from(view.next) != next {
-        let what = format!("account {number} has {} beyond, recomputed {next}", view.next);
+        let what = format!(
+            "account {number} has {} beyond, recomputed {next}",
+            view.next
+        );
         return failure(6, what);
     }
     if view.held != 0 {
@@ -195,7 +212,11 @@ fn network_totals(model: &Model, engine: &Engine) -> Result<(), Failure> {
             );
         }
     }
-    let expected = model.net_totals.keys().filter(|key| key.1 >= oldest).count();
+    let expected = model
+        .net_totals
+        .keys()
+        .filter(|key| key.1 >= oldest)
+        .count();
     if seen != expected {
         return failure(12, format!("{seen} network totals, expected {expected}"));
     }

@@ -129,7 +129,10 @@ impl Auditor {
     /// More is durable. The books are copied now and then, when all of them is.
     pub fn durable(&mut self, seq: u64) -> Result<(), Failure> {
         if seq < self.durable || seq > self.model.seq {
-            let what = format!("durable is {seq} after {}, of {}", self.durable, self.model.seq);
+            let what = format!(
+                "durable is {seq} after {}, of {}",
+                self.durable, self.model.seq
+            );
             return failure(9, what);
         }
         self.durable = seq;

@@ -597,11 +597,7 @@ impl Model {
         let totals = self.net_totals.entry(key).or_default();
         match known.terms.operation {
             20 => add(&mut totals.credits[1], 1, gained),
-            40 => add(
-                &mut totals.transfers[1],
-                1,
-                Money::from(known.terms.amount),
-            ),
+            40 => add(&mut totals.transfers[1], 1, Money::from(known.terms.amount)),
             _ => add(&mut totals.debits[1], 1, -gained),
         }
     }

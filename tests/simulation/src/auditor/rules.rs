@@ -58,7 +58,11 @@ pub enum Door {
 /// Sorts messages that need no state, by docs/connecting.md.
 #[must_use]
 pub fn door(message: &Msg, link: &LinkPlan) -> Door {
-    let missing = |fields: &[u8]| fields.iter().any(|field| !message.fields.contains_key(field));
+    let missing = |fields: &[u8]| {
+        fields
+            .iter()
+            .any(|field| !message.fields.contains_key(field))
+    };
     match message.kind() {
         800 => match message.number(70) {
             Some(1 | 2 | 301) => Door::Answer(0),
@@ -85,7 +89,11 @@ pub fn door(message: &Msg, link: &LinkPlan) -> Door {
             Door::Core
         }
         400 | 420 => {
-            if message.get(95).get(..12).is_some_and(|new| new != "000000000000") {
+            if message
+                .get(95)
+                .get(..12)
+                .is_some_and(|new| new != "000000000000")
+            {
                 return Door::Answer(12);
             }
             if missing(&[7, 11]) {
@@ -457,7 +465,9 @@ impl Model {
                 Status::Blocked => return Err(57),
                 Status::Active | Status::Closed => {}
             }
-            let other = message.number(14).is_some_and(|sent| sent != u64::from(card.expiry));
+            let other = message
+                .number(14)
+                .is_some_and(|sent| sent != u64::from(card.expiry));
             if calendar::year_month(known.date) > card.expiry || other {
                 return Err(54);
             }
