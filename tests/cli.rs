@@ -535,6 +535,38 @@ fn it_serves_until_a_signal_and_stops_with_0() {
 }
 
 #[test]
+fn bounds_below_what_is_stored_are_64_and_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--config", "g.toml", "--data-dir", "here/data"];
+    let currencies = "[bank]\ncurrencies = [\"KRW\", \"USD\", \"EUR\", \"JPY\", \"GBP\"]";
+    let write = |accounts: &str| {
+        write_config(folder.path(), currencies);
+        let file = folder.path().join("g.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, text.replacen("1_024", accounts, 1)).unwrap();
+    };
+    let start_and_stop = || {
+        let daemon = Daemon::start(folder.path(), &arguments);
+        daemon.signal(Signal::TERM);
+        let (status, log) = daemon.ended();
+        assert_eq!(status, Some(0), "{log}");
+        assert!(!log.contains("set aside"), "{log}");
+    };
+    write("1_024");
+    start_and_stop();
+    write("16");
+    let (status, out, err) = run_in(folder.path(), &arguments);
+    assert_eq!((status, out.as_str()), (64, ""), "{err}");
+    assert_eq!(
+        err.lines().last(),
+        Some("gapless: g.toml:2: engine.accounts: more accounts are stored than the configured 16"),
+        "{err}"
+    );
+    write("1_024");
+    start_and_stop();
+}
+
+#[test]
 fn a_port_that_is_taken_is_1_and_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

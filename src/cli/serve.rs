@@ -1,14 +1,16 @@
 //! `gapless serve`: the daemon, until a signal.
 
 use std::io;
+use std::path::Path;
 use std::thread;
 
+use gapless_store::LoadStateError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_FAILED, Failure, Serve, say};
 use crate::config::{Config, LogFormat};
-use crate::{Running, telemetry};
+use crate::{RunError, Running, telemetry};
 
 /// Drains and stops at SIGINT and SIGTERM; the second one ends it at once.
 pub(super) fn serve(arguments: Serve) -> Result<(), Failure> {
@@ -21,7 +23,19 @@ pub(super) fn serve(arguments: Serve) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())
         .map_err(|why| Failure::failed(format_args!("signals can't be awaited: {why}")))?;
-    crate::run(&config, &shutdown, announce).map_err(Failure::failed)
+    crate::run(&config, &shutdown, announce).map_err(|why| failure(&arguments.config, why))
+}
+
+/// A bound below what is stored already is the configuration's fault.
+fn failure(file: &Path, why: RunError) -> Failure {
+    let RunError::State(LoadStateError::Capacity { what, .. }) = &why else {
+        return Failure::failed(why);
+    };
+    let key = match *what {
+        "accounts" | "cards" => what,
+        _ => "remembered_transactions",
+    };
+    Failure::usage(Config::wrong(file, "engine", key, &why.to_string()))
 }
 
 /// For whoever started it: where it listens, and that it is ready.

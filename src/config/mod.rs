@@ -463,6 +463,18 @@ impl Config {
         let source = locate::Source::parse(path, text)?;
         check::checked(&source, source.read()?)
     }
+
+    /// An error about a value of `file` that only shows in use, told as one that a
+    /// check finds.
+    #[must_use]
+    pub fn wrong(file: &Path, table: &str, key: &str, what: &str) -> ConfigError {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        // It was read a moment ago; changed since, its first line has to do.
+        locate::Source::parse(file, &text).map_or_else(
+            |changed| changed,
+            |source| source.error(locate::at![table, key], what),
+        )
+    }
 }
 
 /// The dialect of this name: `NAME.toml` in the folder if it is there, else one

@@ -3,11 +3,14 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use gapless_engine::ids::{AccountIx, CardIx, Seq};
-use gapless_engine::{AccountRow, Capacity, CardRow, Engine, Event, Loader, Options};
+use gapless_engine::{
+    AccountRow, Breach, Capacity, CardRow, Engine, Event, LoadError, Loader, Options,
+};
 use gapless_journal::{Disk, JournalError, Reader, Recovered};
 
 use crate::base::{self, BaseName};
@@ -142,6 +145,14 @@ pub enum LoadStateError {
     /// The journal holds something that is no event, or breaks an invariant.
     #[error("the journal cannot be replayed: {0}")]
     Replay(String),
+    /// More is stored than the engine is set up for; nothing was touched.
+    #[error("more {what} are stored than the configured {configured}")]
+    Capacity {
+        /// Of what: `accounts`, `cards` or `remembered transactions`.
+        what: &'static str,
+        /// How many the engine is set up for.
+        configured: u32,
+    },
     /// Base files cannot be listed, or a damaged sled cannot be set aside.
     #[error("cannot list base files, or set sled aside: {0}")]
     Io(#[from] io::Error),
@@ -157,11 +168,36 @@ pub fn load(
     options: &LoadOptions,
 ) -> Result<Loaded, LoadStateError> {
     let mut notes = Vec::new();
-    if let Some(loaded) = from_rows(disk, dirs, options, &mut notes)? {
-        return Ok(loaded);
+    let full = match from_rows(disk, dirs, options, &mut notes)? {
+        FromRows::Loaded(loaded) => return Ok(*loaded),
+        FromRows::Unusable => None,
+        FromRows::Full(what) => Some(what),
+    };
+    // Damaged rows may look like too many: only what the other sources say as well
+    // is the configuration's fault, and until then sled stays where it is.
+    let mut loaded = match (from_others(disk, dirs, options, &mut notes), full) {
+        (Err(LoadStateError::NoSource { .. }), Some(what)) => Err(full_of(what, options)),
+        (others, _) => others,
+    }?;
+    if let Some((what, dir)) = full.zip(dirs.rows.as_ref()) {
+        loaded.notes.push(set_aside(
+            dir,
+            &format!("more {what} than there can be"),
+            false,
+        )?);
     }
+    Ok(loaded)
+}
+
+/// From a base file, or from the journal alone.
+fn from_others(
+    disk: &Arc<dyn Disk>,
+    dirs: &Dirs,
+    options: &LoadOptions,
+    notes: &mut Vec<String>,
+) -> Result<Loaded, LoadStateError> {
     for base in base::list(&**disk, &dirs.bases, false)? {
-        if let Some(loaded) = from_base(disk, dirs, options, base, &mut notes)? {
+        if let Some(loaded) = from_base(disk, dirs, options, base, notes)? {
             return Ok(loaded);
         }
     }
@@ -178,7 +214,7 @@ pub fn load(
     }
     let twin = Twin::empty(options);
     match replay(disk, dirs, options, twin) {
-        Ok(replayed) => Ok(replayed.into_loaded(Source::Journal, None, notes)),
+        Ok(replayed) => Ok(replayed.into_loaded(Source::Journal, None, std::mem::take(notes))),
         Err(ReplayError::Fatal(error)) => Err(error),
         Err(ReplayError::Disagrees(what)) => Err(LoadStateError::Replay(what)),
     }
@@ -188,10 +224,16 @@ pub fn load(
 struct Loaders {
     live: Loader,
     follower: Loader,
+    /// Of what there was more than the engine is set up for.
+    full: Option<&'static str>,
 }
 
 /// Gives one thing out of stored rows or a base file to a loader.
 pub(crate) fn feed(loader: &mut Loader, item: Item<'_>) -> Result<(), String> {
+    give(loader, item).map_err(|error| error.to_string())
+}
+
+fn give(loader: &mut Loader, item: Item<'_>) -> Result<(), LoadError> {
     match item {
         Item::Account(ix, row) => loader.account(AccountIx(ix), row),
         Item::Card(ix, row) => loader.card(CardIx(ix), row),
@@ -199,7 +241,28 @@ pub(crate) fn feed(loader: &mut Loader, item: Item<'_>) -> Result<(), String> {
         Item::Residue(residue) => loader.residue(residue),
         Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
     }
-    .map_err(|error| error.to_string())
+}
+
+/// Which bound of the configuration is too low, if it is one.
+fn bound(error: LoadError) -> Option<&'static str> {
+    match error {
+        LoadError::Capacity(what @ ("accounts" | "cards" | "remembered transactions")) => {
+            Some(what)
+        }
+        _ => None,
+    }
+}
+
+fn full_of(what: &'static str, options: &LoadOptions) -> LoadStateError {
+    let capacity = options.capacity;
+    LoadStateError::Capacity {
+        what,
+        configured: match what {
+            "accounts" => capacity.accounts,
+            "cards" => capacity.cards,
+            _ => capacity.remembered,
+        },
+    }
 }
 
 impl Loaders {
@@ -214,16 +277,25 @@ impl Loaders {
                 indexed: false,
                 capacity,
             }),
+            full: None,
         }
     }
 
     fn item(&mut self, item: Item<'_>) -> Result<(), String> {
-        feed(&mut self.live, item)?;
-        feed(&mut self.follower, item)
+        let given = give(&mut self.live, item).and_then(|()| give(&mut self.follower, item));
+        given.map_err(|error| {
+            self.full = self.full.or(bound(error));
+            error.to_string()
+        })
     }
 
-    fn finish(self) -> Result<Twin, String> {
-        let finish = |loader: Loader| loader.finish().map_err(|error| error.to_string());
+    fn finish(self) -> Result<Twin, Unfit> {
+        let finish = |loader: Loader| {
+            loader.finish().map_err(|error| match bound(error) {
+                Some(what) => Unfit::Full(what),
+                None => Unfit::Because(error.to_string()),
+            })
+        };
         Ok(Twin {
             live: finish(self.live)?,
             follower: finish(self.follower)?,
@@ -231,6 +303,13 @@ impl Loaders {
             replayed: 0,
         })
     }
+}
+
+/// Why what was read cannot be used.
+enum Unfit {
+    /// It is more than the engine is set up for.
+    Full(&'static str),
+    Because(String),
 }
 
 /// Two instances while the journal is replayed.
@@ -315,7 +394,7 @@ fn replay(
                 })?;
                 rest = after;
                 if event.seq >= next {
-                    twin.apply(&event, next)?;
+                    twin.apply(&event, next, options)?;
                 }
             }
         }
@@ -337,7 +416,12 @@ fn replay(
 }
 
 impl Twin {
-    fn apply(&mut self, event: &Event, next: Seq) -> Result<(), ReplayError> {
+    fn apply(
+        &mut self,
+        event: &Event,
+        next: Seq,
+        options: &LoadOptions,
+    ) -> Result<(), ReplayError> {
         if event.seq != next {
             let what = format!("event {} follows where {next} is due", event.seq);
             return Err(ReplayError::Fatal(LoadStateError::Replay(what)));
@@ -345,6 +429,9 @@ impl Twin {
         if next > self.live.consistent_from()
             && let Err(breach) = self.live.check(event)
         {
+            if breach == Breach::Room {
+                return Err(ReplayError::Fatal(full_of(self.full(options), options)));
+            }
             return Err(ReplayError::Disagrees(format!(
                 "event {next} does not fit: {breach}"
             )));
@@ -359,6 +446,27 @@ impl Twin {
             None => Ok(()),
         }
     }
+
+    /// Of what there is no more room.
+    fn full(&self, options: &LoadOptions) -> &'static str {
+        let (counts, capacity) = (self.live.counts(), options.capacity);
+        if counts.accounts >= capacity.accounts {
+            "accounts"
+        } else if counts.cards >= capacity.cards {
+            "cards"
+        } else {
+            "remembered transactions"
+        }
+    }
+}
+
+/// What came of sled's rows.
+enum FromRows {
+    Loaded(Box<Loaded>),
+    /// There are none, or they are set aside.
+    Unusable,
+    /// They are more than the engine is set up for; they were left alone.
+    Full(&'static str),
 }
 
 fn from_rows(
@@ -366,12 +474,12 @@ fn from_rows(
     dirs: &Dirs,
     options: &LoadOptions,
     notes: &mut Vec<String>,
-) -> Result<Option<Loaded>, LoadStateError> {
+) -> Result<FromRows, LoadStateError> {
     let Some(dir) = &dirs.rows else {
-        return Ok(None);
+        return Ok(FromRows::Unusable);
     };
     if !dir.try_exists()? {
-        return Ok(None);
+        return Ok(FromRows::Unusable);
     }
     let started = Instant::now();
     let mut loaders = Loaders::new(options);
@@ -399,13 +507,11 @@ fn from_rows(
                         "loaded from sled's rows"
                     );
                     let notes = std::mem::take(notes);
-                    return Ok(Some(twin.into_loaded(
-                        Source::Rows(mark.seq),
-                        Some(store),
-                        notes,
-                    )));
+                    let loaded = twin.into_loaded(Source::Rows(mark.seq), Some(store), notes);
+                    return Ok(FromRows::Loaded(Box::new(loaded)));
                 }
-                Ok(Err(what)) => {
+                Ok(Err(Unfit::Full(what))) => return Ok(FromRows::Full(what)),
+                Ok(Err(Unfit::Because(what))) => {
                     // Abandoned with its directory.
                     drop(store);
                     what
@@ -414,12 +520,21 @@ fn from_rows(
             }
         }
         Err(error) => {
+            if let Some(what) = loaders.full {
+                return Ok(FromRows::Full(what));
+            }
             // Mostly killed before its first checkpoint was done, or of another
             // version; but damage may have hit the mark, so it is kept for a look.
             expected = matches!(error, RowsError::Unmarked | RowsError::OtherFormat);
             error.to_string()
         }
     };
+    notes.push(set_aside(dir, &why, expected)?);
+    Ok(FromRows::Unusable)
+}
+
+/// Moves sled out of the way, and tells so.
+fn set_aside(dir: &Path, why: &str, expected: bool) -> Result<String, LoadStateError> {
     let note = match aside::set_aside(dir)? {
         Some(aside) => format!(
             "sled is set aside as {} ({why}) and its rows will be written anew",
@@ -432,8 +547,7 @@ fn from_rows(
     } else {
         tracing::warn!("{note}; nothing is lost");
     }
-    notes.push(note);
-    Ok(None)
+    Ok(note)
 }
 
 /// The twin out of loaded rows, or why they cannot be used after all.
@@ -443,35 +557,36 @@ fn finish_rows(
     options: &LoadOptions,
     loaders: Loaders,
     mark: &crate::rows::mark::Mark,
-) -> Result<Result<Twin, String>, LoadStateError> {
+) -> Result<Result<Twin, Unfit>, LoadStateError> {
+    let because = |what: String| Ok(Err(Unfit::Because(what)));
     let newest_base = base::list(&**disk, &dirs.bases, false)?
         .first()
         .map_or(0, |base| base.0);
     let behind = options.head - mark.seq;
     if behind > options.store.checkpoint_after_events.saturating_mul(2) && newest_base > mark.seq {
-        return Ok(Err(format!(
+        return because(format!(
             "its mark is {behind} events behind, and a newer base file is there"
-        )));
+        ));
     }
     if mark.seq + 1 < options.first {
-        return Ok(Err(format!(
+        return because(format!(
             "its mark is at {}, and the journal is kept from {} on",
             mark.seq, options.first
-        )));
+        ));
     }
     let twin = match loaders.finish() {
         Ok(twin) => twin,
-        Err(what) => return Ok(Err(what)),
+        Err(unfit) => return Ok(Err(unfit)),
     };
     if twin.live.last_seq() != mark.seq {
-        return Ok(Err("residue and mark differ".to_owned()));
+        return because("residue and mark differ".to_owned());
     }
     if twin.live.consistent_from() <= mark.seq && twin.live.state_hash() != mark.state_hash {
-        return Ok(Err("the rows are not those of the mark".to_owned()));
+        return because("the rows are not those of the mark".to_owned());
     }
     match replay(disk, dirs, options, twin) {
         Ok(twin) => Ok(Ok(twin)),
-        Err(ReplayError::Disagrees(what)) => Ok(Err(what)),
+        Err(ReplayError::Disagrees(what)) => because(what),
         Err(ReplayError::Fatal(error)) => Err(error),
     }
 }
@@ -493,7 +608,12 @@ fn from_base(
     };
     let header = match base::read(&**disk, &path, |item| loaders.item(item)) {
         Ok(header) => header,
-        Err(error) => return refuse(error.to_string()),
+        Err(error) => {
+            return match loaders.full {
+                Some(what) => Err(full_of(what, options)),
+                None => refuse(error.to_string()),
+            };
+        }
     };
     check_identity(&path.display().to_string(), header.uuid, options)?;
     check_head(&path.display().to_string(), header.seq, options)?;
@@ -506,7 +626,10 @@ fn from_base(
     }
     let twin = match loaders.finish() {
         Ok(twin) => twin,
-        Err(what) => return refuse(format!("base file {}: {what}", path.display())),
+        Err(Unfit::Full(what)) => return Err(full_of(what, options)),
+        Err(Unfit::Because(what)) => {
+            return refuse(format!("base file {}: {what}", path.display()));
+        }
     };
     if twin.live.last_seq() != header.seq || twin.live.state_hash() != header.state_hash {
         return refuse(format!(

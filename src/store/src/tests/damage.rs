@@ -243,3 +243,52 @@ fn rows_of_another_journal_are_refused() {
     let error = other.start().map(|bank| bank.head()).unwrap_err();
     assert!(matches!(error, LoadStateError::Foreign { .. }), "{error}");
 }
+
+#[test]
+fn bounds_below_what_is_stored_are_told_and_nothing_is_touched() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, mut bank) = traded(&sim, room.path(), 9);
+    bank.trade(&mut Dice::new(10), 60, 60);
+    let counts = bank.live.counts();
+    // More than the reserve that comes with the lowest bound.
+    assert!(counts.remembered > 300, "{counts:?}");
+    let (_, hash) = settle(bank);
+    let given = house.capacity;
+    let fewer = |change: fn(&mut gapless_engine::Capacity, u32), to: u32| {
+        let mut capacity = given;
+        change(&mut capacity, to);
+        capacity
+    };
+    for (what, capacity) in [
+        (
+            "accounts",
+            fewer(|c, to| c.accounts = to, counts.accounts - 1),
+        ),
+        ("cards", fewer(|c, to| c.cards = to, counts.cards - 1)),
+        (
+            "remembered transactions",
+            fewer(|c, to| c.remembered = to, 1),
+        ),
+    ] {
+        house.capacity = capacity;
+        // With rows, and from the journal alone.
+        for rows in [Some(house.rows()), None] {
+            let before = std::mem::replace(&mut house.dirs.rows, rows);
+            let error = house.start().err().unwrap();
+            house.dirs.rows = before;
+            assert!(
+                matches!(error, LoadStateError::Capacity { what: told, .. } if told == what),
+                "{what}: {error}"
+            );
+        }
+    }
+    house.capacity = given;
+    let bank = house.start().unwrap();
+    assert_eq!(bank.live.state_hash(), hash);
+    assert!(
+        matches!(bank.loaded.source, Source::Rows(_)),
+        "{:?}",
+        bank.loaded.source
+    );
+}
