@@ -2,6 +2,7 @@
 //! the journal thread never waits for either. A thread of its own as a rule;
 //! simulations take its steps within the journal's calls instead.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -169,15 +170,18 @@ fn next_task(shared: &Shared, pool: &mut Pool) -> Option<Task> {
             number: pool.taken + 1,
         });
     }
+    let wanted = shared.options.reserve_segments + usize::from(pool.next.is_none());
+    let short = pool.spares.len() < wanted;
     let release_before = shared.release_before.load(Ordering::Acquire);
-    if let Some(follower) = pool.kept.get(1)
+    if !(short && pool.release_put_off)
+        && let Some(follower) = pool.kept.get(1)
         && follower.first <= release_before
         && let Some(oldest) = pool.kept.pop_front()
     {
         return Some(Task::Release { oldest });
     }
-    let wanted = shared.options.reserve_segments + usize::from(pool.next.is_none());
-    if pool.spares.len() < wanted {
+    if short {
+        pool.release_put_off = false;
         pool.last_spare += 1;
         return Some(Task::Prepare(SpareMaker::new(
             &shared.options,
@@ -252,14 +256,23 @@ fn release(shared: &Shared, oldest: Kept) -> Result<Task, JournalError> {
         })
     };
     let moved = match &recycled {
-        Some(draft) => disk.rename(&path, draft).at("rename", &path),
-        None => disk.remove(&path).at("remove", &path),
+        Some(draft) => disk.rename(&path, draft),
+        None => disk.remove(&path),
     };
-    if let Err(error) = moved {
-        shared.pool().kept.push_front(oldest);
-        return Err(error);
+    match moved {
+        Ok(()) => Ok(Task::Released { oldest, recycled }),
+        // Somebody else has removed it: nothing is left to recycle.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Task::Released {
+            oldest,
+            recycled: None,
+        }),
+        Err(error) => {
+            let mut pool = shared.pool();
+            pool.kept.push_front(oldest);
+            pool.release_put_off = true;
+            Err(error).at("release", &path)
+        }
     }
-    Ok(Task::Released { oldest, recycled })
 }
 
 fn released(shared: &Shared, oldest: &Kept, recycled: Option<PathBuf>) {

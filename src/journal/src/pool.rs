@@ -64,6 +64,9 @@ pub(crate) struct Pool {
     /// Number of the segment taken last: in use, or about to be.
     pub taken: u64,
     pub last_spare: u64,
+    /// The oldest segment could not be released just now: a spare that is
+    /// wanted comes first, so that one failure does not bring on another.
+    pub release_put_off: bool,
     /// Why the helper could not do its work, until it can again.
     pub fault: Option<JournalError>,
 }

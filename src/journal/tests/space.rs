@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use common::{DIR, read_all, sim_options, submit};
 use gapless_journal::sim::SimDisk;
 use gapless_journal::{
-    Disk, FileJournal, HelperMode, Journal, JournalOptions, RealDisk, Room, RoomHandle,
+    Disk, DiskDir, DiskFile, DiskLock, FileJournal, HelperMode, Journal, JournalOptions, OpenMode,
+    RealDisk, Room, RoomHandle,
 };
 
 const SEGMENT: u64 = 4096;
@@ -181,6 +182,82 @@ fn a_caller_that_ignores_a_full_journal_gets_an_error_and_loses_nothing() {
     disk.process_loss();
     disk.set_capacity(None);
     assert_eq!(Journal::open(Arc::new(disk), options).unwrap().head, head);
+}
+
+/// A disk on which no segment's name can be taken away.
+#[derive(Debug)]
+struct Stuck(SimDisk);
+
+impl Stuck {
+    fn refuses(&self, path: &Path) -> std::io::Result<()> {
+        let name = path.file_name().unwrap().to_string_lossy();
+        if name.starts_with("journal-") {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(())
+    }
+}
+
+impl Disk for Stuck {
+    fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Box<dyn DiskFile>> {
+        self.0.open(path, mode)
+    }
+    fn list(&self, dir: &Path) -> std::io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+    fn remove(&self, path: &Path) -> std::io::Result<()> {
+        self.refuses(path)?;
+        self.0.remove(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        self.refuses(from)?;
+        self.0.rename(from, to)
+    }
+    fn open_dir(&self, dir: &Path) -> std::io::Result<Box<dyn DiskDir>> {
+        self.0.open_dir(dir)
+    }
+    fn create_dir_all(&self, dir: &Path) -> std::io::Result<()> {
+        self.0.create_dir_all(dir)
+    }
+    fn lock(&self, path: &Path) -> std::io::Result<Box<dyn DiskLock>> {
+        self.0.lock(path)
+    }
+    fn free_bytes(&self, dir: &Path) -> std::io::Result<u64> {
+        self.0.free_bytes(dir)
+    }
+}
+
+#[test]
+fn what_cannot_be_released_keeps_nothing_from_being_prepared() {
+    let mut journal = Journal::open(Arc::new(Stuck(SimDisk::new(5))), options())
+        .unwrap()
+        .journal;
+    let room = journal.room_handle();
+    let mut batch = 0;
+    for _ in 0..8 {
+        fill_segments(&mut journal, &mut batch, 1);
+        journal.retention().release_before(journal.head());
+    }
+    wait_until("a fault that says what", || {
+        (room.fault()).is_some_and(|fault| fault.to_string().contains("cannot release"))
+    });
+    assert_eq!(journal.retention().first(), 1);
+}
+
+#[test]
+fn a_segment_that_somebody_removed_counts_as_released() {
+    let disk = SimDisk::new(6);
+    let mut journal = Journal::open(Arc::new(disk.clone()), options())
+        .unwrap()
+        .journal;
+    let mut batch = 0;
+    fill_segments(&mut journal, &mut batch, 4);
+    disk.remove(&common::segment(1)).unwrap();
+    journal.retention().release_before(journal.head());
+    let retention = journal.retention();
+    wait_until("a release", || retention.first() > 1);
+    fill_segments(&mut journal, &mut batch, 4);
+    wait_until("no fault", || journal.room_handle().fault().is_none());
 }
 
 /// A mounted tmpfs, unmounted when dropped.
