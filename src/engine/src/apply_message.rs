@@ -7,7 +7,7 @@ use crate::code::ResponseCode;
 use crate::command::{Amount, Class, Identity, Operation};
 use crate::date::Date;
 use crate::engine::Engine;
-use crate::event::{Finding, ReversalEvent, TransactionEvent};
+use crate::event::{Counted, Finding, ReversalEvent, TransactionEvent};
 use crate::exception::{Exception, ExceptionKind};
 use crate::ids::{AccountIx, Currency, NetworkId, Seq};
 use crate::legs::{Leg, Legs};
@@ -210,29 +210,47 @@ impl Engine {
         }
         let sent = t.balances.map_or(t.amount.currency, |b| b.currency);
         let (currency, gained) = self.settled(t.network, &t.legs, sent);
-        let key = (t.network, t.settlement_date, currency);
-        // The request that an advice corrects has been counted, with its amount.
-        let count = u64::from(!t.linked.is_some());
-        let counted = match self.memory.get(t.linked) {
-            Some((_, request)) => i128::from(request.amount()),
-            None => 0,
+        if let Some(counted) = t.corrects {
+            self.count_corrected(t, &counted);
+        } else if let Some(totals) =
+            self.totals
+                .network_mut((t.network, t.settlement_date, currency))
+        {
+            // The request that an advice corrects has been counted, with its amount.
+            let request = self
+                .memory
+                .get(t.linked)
+                .map(|(_, request)| request.amount());
+            let minor = if t.operation == Operation::Transfer {
+                // At most twelve digits each.
+                t.amount.minor as i64 - request.unwrap_or(0) as i64
+            } else {
+                gained
+            };
+            totals.count(t.operation, u64::from(request.is_none()), minor);
+        }
+    }
+
+    /// An advice takes its request's place, in other totals: the network knows of
+    /// one item, the advice, on its date and in its currency.
+    fn count_corrected(&mut self, t: &TransactionEvent, counted: &Counted) {
+        let before = (t.network, counted.settlement_date, counted.currency);
+        if let Some(totals) = self.totals.network_mut(before) {
+            totals.uncount(t.operation, counted.minor);
+        }
+        let currency = t.amount.currency;
+        let minor = if t.operation == Operation::Transfer {
+            t.amount.minor as i64
+        } else {
+            // Posted is what it differs from the request by.
+            let account = self.settlement(t.network, currency);
+            let differs = account.map_or(0, |account| t.legs.delta_of(account));
+            let same = counted.currency == currency;
+            differs.saturating_add(if same { counted.minor } else { 0 })
         };
-        if let Some(totals) = self.totals.network_mut(key) {
-            let gained = i128::from(gained);
-            match t.operation {
-                Operation::Purchase | Operation::Cash | Operation::PurchaseWithCashback => {
-                    totals.debits.add(count, gained);
-                }
-                Operation::Refund => totals.credits.add(count, -gained),
-                Operation::Transfer => {
-                    totals
-                        .transfers
-                        .add(count, i128::from(t.amount.minor) - counted);
-                }
-                Operation::InquiryAvailable | Operation::InquiryBalance => {
-                    totals.inquiries = totals.inquiries.saturating_add(1);
-                }
-            }
+        let now = (t.network, t.settlement_date, currency);
+        if let Some(totals) = self.totals.network_mut(now) {
+            totals.count(t.operation, 1, minor);
         }
     }
 

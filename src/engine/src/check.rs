@@ -99,6 +99,8 @@ impl Engine {
         }
         if t.linked.is_some() {
             self.check_unreversed(t.linked)?;
+        } else if t.corrects.is_some() {
+            return Err(Breach::NoRecord);
         }
         if self.memory.is_indexed() && self.memory.message(&t.identity, t.class).is_some() {
             return Err(Breach::Repeated);

@@ -11,8 +11,8 @@ use crate::code::ResponseCode;
 use crate::command::{AccountStatus, Amount, CardStatus, Class, Genesis, Identity, Operation};
 use crate::date::Date;
 use crate::event::{
-    AccountPut, Body, CardPut, Event, Finding, InternalAccount, InternalOpened, ReversalEvent,
-    Tombstone, TransactionEvent,
+    AccountPut, Body, CardPut, Counted, Event, Finding, InternalAccount, InternalOpened,
+    ReversalEvent, Tombstone, TransactionEvent,
 };
 use crate::exception::ExceptionKind;
 use crate::ids::{
@@ -52,6 +52,7 @@ const PART_LINKED: u8 = 4;
 const PART_EXCEPTION: u8 = 8;
 const PART_ORIGINAL: u8 = 16;
 const PART_TOMBSTONE: u8 = 32;
+const PART_CORRECTS: u8 = 64;
 
 /// Why bytes are no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -358,7 +359,8 @@ fn put_transaction(to: &mut Out, t: &TransactionEvent) {
     let parts = flag(PART_CARD, t.card.is_some())
         | flag(PART_BALANCES, t.balances.is_some())
         | flag(PART_LINKED, t.linked.is_some())
-        | flag(PART_EXCEPTION, t.exception.is_some());
+        | flag(PART_EXCEPTION, t.exception.is_some())
+        | flag(PART_CORRECTS, t.corrects.is_some());
     put_identity(to, &t.identity);
     to.put(&t.terms.to_le_bytes());
     to.put(&[t.class as u8, t.operation as u8, t.code.number(), parts]);
@@ -382,6 +384,11 @@ fn put_transaction(to: &mut Out, t: &TransactionEvent) {
     if let Some(exception) = t.exception {
         to.put(&[exception as u8]);
     }
+    if let Some(counted) = t.corrects {
+        to.put(&counted.settlement_date.0.to_le_bytes());
+        to.put(&counted.currency.0.to_le_bytes());
+        to.put(&counted.minor.to_le_bytes());
+    }
 }
 
 #[inline]
@@ -389,7 +396,7 @@ fn read_transaction(from: &mut Reader<'_>) -> Result<TransactionEvent, EventErro
     let identity = read_identity(from)?;
     let terms = from.u16()?;
     let [class, operation, code, parts] = from.array()?;
-    if parts & !(PART_CARD | PART_BALANCES | PART_LINKED | PART_EXCEPTION) != 0 {
+    if parts & !(PART_CARD | PART_BALANCES | PART_LINKED | PART_EXCEPTION | PART_CORRECTS) != 0 {
         return Err(EventError::Field("parts"));
     }
     let mut t = TransactionEvent {
@@ -409,6 +416,7 @@ fn read_transaction(from: &mut Reader<'_>) -> Result<TransactionEvent, EventErro
         prev: RecordRef::NONE,
         balances: None,
         linked: RecordRef::NONE,
+        corrects: None,
         exception: None,
     };
     if parts & PART_CARD != 0 {
@@ -427,6 +435,13 @@ fn read_transaction(from: &mut Reader<'_>) -> Result<TransactionEvent, EventErro
     }
     if parts & PART_EXCEPTION != 0 {
         t.exception = Some(read_exception(from)?);
+    }
+    if parts & PART_CORRECTS != 0 {
+        t.corrects = Some(Counted {
+            settlement_date: Date(from.u16()?),
+            currency: read_currency(from)?,
+            minor: from.i64()?,
+        });
     }
     Ok(t)
 }

@@ -241,8 +241,22 @@ pub struct TransactionEvent {
     pub balances: Option<Balances>,
     /// The request that this advice corrects.
     pub linked: RecordRef,
+    /// What that request was counted as in the network's totals, if the advice does
+    /// not simply add to the same ones.
+    pub corrects: Option<Counted>,
     /// What somebody should look at.
     pub exception: Option<ExceptionKind>,
+}
+
+/// Which totals of its network an item was counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The settlement date.
+    pub settlement_date: Date,
+    /// The currency of the settlement account; of a transfer, its own.
+    pub currency: Currency,
+    /// What the settlement account gained, minor units; of a transfer, its amount.
+    pub minor: i64,
 }
 
 /// What a reversal found.
@@ -451,6 +465,7 @@ impl TransactionEvent {
             legs: Legs::EMPTY,
             balances: None,
             linked: RecordRef::NONE,
+            corrects: None,
             exception: None,
         }
     }

@@ -58,9 +58,9 @@ pub use closing::{ClosingRow, Party};
 pub use codec::EventError;
 pub use engine::{Counts, Decision, Engine, Options};
 pub use event::{
-    AccountPut, Answer, Body, CardPut, EntryEvent, Event, Finding, InternalAccount, InternalOpened,
-    NetworkCutoverEvent, ReconciliationAsked, ReconciliationEvent, ReversalEvent, Row, SealEvent,
-    Tombstone, TransactionEvent,
+    AccountPut, Answer, Body, CardPut, Counted, EntryEvent, Event, Finding, InternalAccount,
+    InternalOpened, NetworkCutoverEvent, ReconciliationAsked, ReconciliationEvent, ReversalEvent,
+    Row, SealEvent, Tombstone, TransactionEvent,
 };
 pub use exception::{Exception, ExceptionKind};
 pub use invariants::Breach;

@@ -1,6 +1,7 @@
 //! Running totals: per business date and currency (the trial balance), and per
 //! network, settlement date and currency (what DE 74-89 will report).
 
+use crate::command::Operation;
 use crate::date::Date;
 use crate::ids::{Currency, NetworkId};
 
@@ -69,6 +70,12 @@ impl Tally {
         self.count = self.count.saturating_add(count);
         self.amount_minor = self.amount_minor.saturating_add(amount_minor);
     }
+
+    /// One that was counted with this amount is counted elsewhere.
+    const fn take_back(&mut self, amount_minor: i128) {
+        self.count = self.count.saturating_sub(1);
+        self.amount_minor = self.amount_minor.saturating_sub(amount_minor);
+    }
 }
 
 /// Totals of one network, settlement date and currency.
@@ -115,6 +122,34 @@ impl NetworkTotals {
             transfers: ZERO,
             transfer_reversals: ZERO,
             inquiries: 0,
+        }
+    }
+
+    /// Counts items of an approved operation; `minor` is what the settlement account
+    /// gained, of a transfer its amount.
+    pub(crate) fn count(&mut self, operation: Operation, count: u64, minor: i64) {
+        match self.side(operation) {
+            Some((tally, sign)) => tally.add(count, sign * i128::from(minor)),
+            None => self.inquiries = self.inquiries.saturating_add(count),
+        }
+    }
+
+    /// Takes an item back that was counted here: an advice has taken its place.
+    pub(crate) fn uncount(&mut self, operation: Operation, minor: i64) {
+        if let Some((tally, sign)) = self.side(operation) {
+            tally.take_back(sign * i128::from(minor));
+        }
+    }
+
+    /// Where an operation counts, and in which direction; inquiries have no amount.
+    const fn side(&mut self, operation: Operation) -> Option<(&mut Tally, i128)> {
+        match operation {
+            Operation::Purchase | Operation::Cash | Operation::PurchaseWithCashback => {
+                Some((&mut self.debits, 1))
+            }
+            Operation::Refund => Some((&mut self.credits, -1)),
+            Operation::Transfer => Some((&mut self.transfers, 1)),
+            Operation::InquiryAvailable | Operation::InquiryBalance => None,
         }
     }
 

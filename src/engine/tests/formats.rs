@@ -68,7 +68,14 @@ fn reconciliations() -> Bank {
         figures.with(element, Figures::most(element)).unwrap()
     });
     let debit = all.with(NET, -Figures::most(NET)).unwrap();
-    bank.run("purchase cA 300 #1 -> 00\nnetcutover 1 D+1 -> done early D");
+    // An advice of another settlement date than its request's says what that counted as.
+    bank.run(
+        "
+        purchase cA 300 #1      -> 00
+        netcutover 1 D+1        -> done early D
+        advice-purchase cA 90 #1 -> 00 sdate=D+1
+        ",
+    );
     for (key, theirs) in [(1, Figures::NONE), (2, all), (3, debit)] {
         bank.ask(Request::Reconcile(Reconcile {
             identity: Identity {

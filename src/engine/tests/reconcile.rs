@@ -217,6 +217,45 @@ fn what_counts_is_what_the_network_sees() {
     );
 }
 
+/// The network knows of one item, the advice: on its date, in its currency.
+#[test]
+fn a_correcting_advice_takes_its_requests_place() {
+    let bank = bank(
+        "
+        netcutover 1 D notbefore=999999999   -> done open D
+        purchase cB 100 #1                   -> 00 sdate=D
+        refund cA 40 #2                      -> 00 sdate=D
+        purchase cA 10USD #3 billing=130KRW  -> 00 sdate=D
+        transfer cA 7 #4 to=B                -> 00 sdate=D
+        purchase cA 30 #5                    -> 00 sdate=D
+        recon #901 D KRW 74=1 76=2 78=1 86=40 88=130 -> balance
+        recon #902 D USD 76=1 88=10          -> balance
+        netcutover 1 D+1                     -> done early D
+        advice-purchase cB 90 #1             -> 00 sdate=D+1 B=417
+        advice-refund cA 45 #2               -> 00 sdate=D+1
+        // In another currency than its request.
+        advice-purchase cA 131KRW #3         -> 00 sdate=D+1
+        advice-transfer cA 9 #4 to=B         -> 00 sdate=D+1
+        // Of the same date: as ever.
+        advice-purchase cA 25 #5 de15=0315   -> 00 sdate=D
+        advice-purchase cA 25 #5 de15=0315   -> 00 repeat sdate=D
+        recon #903 D KRW 74=0 76=1 78=0 86=0 88=25       -> balance
+        recon #904 D USD 76=0 88=0                       -> balance
+        recon #905 D+1 KRW 74=1 76=2 78=1 86=45 88=221   -> balance
+        // What is reversed is the whole of it.
+        reverse cB #6 of #1                  -> 00 B=509
+        recon #906 D+1 KRW 76=2 77=1 88=221 89=90        -> balance
+        ",
+    );
+    let transfers: Vec<_> = bank
+        .engine
+        .network_totals()
+        .map(|totals| (totals.settlement_date, totals.transfers.amount_minor))
+        .filter(|(_, minor)| *minor != 0)
+        .collect();
+    assert_eq!(transfers, [(day("D+1"), 9)]);
+}
+
 #[test]
 fn a_difference_is_an_exception_with_both_sides_figures() {
     let bank = bank(

@@ -1,14 +1,14 @@
 //! Requests (0200) and advices (0220).
 
 use super::find::{Details, normal_identity, terms};
-use crate::account::AccountRow;
+use crate::account::{AccountRow, Role};
 use crate::card::CardRow;
 use crate::code::ResponseCode;
 use crate::command::AccountStatus;
 use crate::command::{CardStatus, Class, Operation, Transaction};
 use crate::date::Date;
 use crate::engine::Engine;
-use crate::event::{Answer, TransactionEvent};
+use crate::event::{Answer, Counted, TransactionEvent};
 use crate::exception::ExceptionKind;
 use crate::ids::{AccountIx, AccountNumber, CardIx, NetworkId, Seq};
 use crate::legs::{Legs, TooMuch};
@@ -140,6 +140,9 @@ impl Engine {
             if t.network == NetworkId::OWN_TERMINALS {
                 event.settlement_date = opening;
             }
+        }
+        if event.linked.is_some() {
+            event.corrects = self.counted_elsewhere(t, event);
         }
         Ok(())
     }
@@ -458,6 +461,31 @@ impl Engine {
             },
         }
         ResponseCode::Approved
+    }
+
+    /// What the request that an advice corrects was counted as, if that is on another
+    /// settlement date or in another currency.
+    fn counted_elsewhere(&self, t: &Transaction, event: &TransactionEvent) -> Option<Counted> {
+        let (generation, record) = self.memory.get(event.linked)?;
+        let day = i32::from(generation.date.0) + record.settlement_offset();
+        let settlement_date = Date(u16::try_from(day).ok()?);
+        let legs = self.memory.legs(event.linked);
+        let transfer = t.operation == Operation::Transfer;
+        let (currency, minor) = legs.as_slice().iter().find_map(|leg| {
+            let row = self.accounts.get(leg.account.0)?;
+            if transfer {
+                (leg.delta_minor > 0).then_some((row.currency, leg.delta_minor))
+            } else {
+                let settles = row.role() == Role::Settlement(t.network);
+                settles.then_some((row.currency, leg.delta_minor))
+            }
+        })?;
+        let same = settlement_date == event.settlement_date && currency == t.amount.currency;
+        (!same).then_some(Counted {
+            settlement_date,
+            currency,
+            minor,
+        })
     }
 
     /// Postings of an advice that settles with a network. `None` when the bank
