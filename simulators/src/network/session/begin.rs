@@ -40,7 +40,7 @@ impl Session {
                 _ => plan.order.amount_minor.unwrap_or_default(),
             },
         };
-        if self.line != Line::Up {
+        if !self.may_send() {
             self.stand_in(message, counted, plan.fate, plan.order.advice);
         } else if plan.order.advice {
             self.counts.report.sent.advices += 1;
@@ -59,6 +59,14 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Whether the line is free for something new. Nothing of the new settlement
+    /// date overtakes what is stored of the old one, since to the host the first
+    /// message of a date says that the date before it has ended.
+    fn may_send(&self) -> bool {
+        let older = |item: &Stored| item.date < self.memory.date;
+        self.line == Line::Up && !self.stored.front().is_some_and(older)
     }
 
     /// Answers a terminal without the host.
@@ -120,10 +128,11 @@ impl Session {
         approval: Option<&str>,
         undoes: Undoes,
     ) {
-        let advice = self.line != Line::Up || self.traffic.chance(2) == 0;
+        let may_send = self.may_send();
+        let advice = !may_send || self.traffic.chance(2) == 0;
         let date = self.memory.date;
         match self.clerk.reversal(original, approval, date, advice) {
-            Ok(message) if self.line == Line::Up => {
+            Ok(message) if may_send => {
                 self.begin(now, message, Job::Reversal(undoes));
             }
             Ok(message) => {
@@ -169,7 +178,9 @@ impl Session {
             Err(error) => return self.problem(error.to_string()),
         };
         match self.clerk.cutover(named) {
-            Ok(message) if self.line == Line::Up => self.begin(now, message, Job::Cutover),
+            Ok(message) if self.line == Line::Up && self.stored.is_empty() => {
+                self.begin(now, message, Job::Cutover);
+            }
             Ok(message) => {
                 let item = self.new_item(message, Job::Cutover);
                 self.store(item);

@@ -256,6 +256,32 @@ fn stored_messages_go_in_order_and_until_they_are_acknowledged() {
 }
 
 #[test]
+fn the_new_date_does_not_overtake_what_is_stored_of_the_old_one() {
+    let mut trial = Trial::signed_on(Mix::default());
+    trial.session.lost("cut", true);
+    for _ in 0..40 {
+        trial.submit(Kind::Purchase, Fate::Stands);
+    }
+    trial.session.cut_over(trial.now);
+    trial.loses = Box::new(|message| message.mti() == "0220");
+    trial.connect();
+    // The window is full: eight are still stored.
+    trial.submit(Kind::Purchase, Fate::Stands);
+    trial.pump();
+    assert_eq!(trial.host.totals.get("0101"), None);
+    trial.loses = Box::new(|_| false);
+    trial.wait(6);
+    trial.submit(Kind::Purchase, Fate::Stands);
+    let (report, host, _) = trial.finish();
+    assert!(report.is_good(), "{report}");
+    assert_eq!(report.stand_in.approved, 41);
+    assert_eq!(host.totals["0101"].debits.count, 2);
+    let first_new = host.heard.iter().position(|mti| mti == "0200").unwrap();
+    let last_old = host.heard.iter().rposition(|mti| mti == "0220").unwrap();
+    assert!(last_old < first_new, "{:?}", host.heard);
+}
+
+#[test]
 fn what_was_stored_outlives_the_run() {
     let mut trial = Trial::signed_on(Mix::default());
     trial.session.lost("cut", true);
