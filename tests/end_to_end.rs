@@ -8,88 +8,15 @@
     clippy::indexing_slicing
 )]
 
-use std::net::SocketAddr;
+#[path = "support/inside.rs"]
+mod inside;
+
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 
-use gapless::config::Config;
-use gapless::{RunError, Running};
 use gapless_simulators::scenario::Scenario;
-use gapless_simulators::{DemoCard, Message, Profile, Terminal};
+use gapless_simulators::{DemoCard, Message};
+use inside::{Daemon, root};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
-
-/// A daemon in this process, on ports of its own, with a data directory of its own.
-struct Daemon {
-    running: Running,
-    shutdown: CancellationToken,
-    thread: Option<JoinHandle<Result<(), RunError>>>,
-    _data: tempfile::TempDir,
-}
-
-impl Daemon {
-    fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let mut config = Config::load(&root().join("config/gapless.toml")).unwrap();
-        config.data_dir = data.path().join("data");
-        config.admin.listen.set_port(0);
-        for link in &mut config.links {
-            link.listen.set_port(0);
-        }
-        let shutdown = CancellationToken::new();
-        let (tell, started) = mpsc::channel();
-        let token = shutdown.clone();
-        let thread = std::thread::spawn(move || {
-            gapless::run(&config, &token, move |running| tell.send(running).unwrap())
-        });
-        // Ends with an error if the daemon gave up instead.
-        let running = started.recv().expect("the daemon starts");
-        Self {
-            running,
-            shutdown,
-            thread: Some(thread),
-            _data: data,
-        }
-    }
-
-    fn link(&self, name: &str) -> SocketAddr {
-        self.running
-            .links
-            .iter()
-            .find(|link| link.0 == name)
-            .unwrap()
-            .1
-    }
-
-    fn terminal(&self, id: &str) -> Terminal {
-        let address = self.link("pos-ascii").to_string();
-        Terminal::connect_as(&address, Profile::of_terminal(id)).unwrap()
-    }
-
-    fn get(&self, path: &str) -> Value {
-        ureq::get(format!("http://{}{path}", self.running.admin))
-            .call()
-            .unwrap()
-            .body_mut()
-            .read_json()
-            .unwrap()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-        let ended = self.thread.take().unwrap().join().expect("no panic");
-        if !std::thread::panicking() {
-            ended.expect("the daemon drains and stops");
-        }
-    }
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn scenarios(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -110,7 +37,7 @@ fn text(message: &Message, field: u8) -> String {
 
 #[test]
 fn every_scenario_passes_and_passes_again() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::start("gapless.toml");
     let files = scenarios(&root().join("simulators/scenarios"));
     assert!(files.len() >= 8, "{files:?}");
     for round in 0..2 {
@@ -132,7 +59,7 @@ fn every_scenario_passes_and_passes_again() {
 
 #[test]
 fn accounts_and_dates_read_as_other_tools_rely_on() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::start("gapless.toml");
     let mut terminal = daemon.terminal("E2ENAMES");
     let card = DemoCard::regular(4711).unwrap();
     let request = terminal.till.purchase(&card, 2_500).unwrap();
@@ -162,7 +89,7 @@ fn accounts_and_dates_read_as_other_tools_rely_on() {
 
 #[test]
 fn what_the_request_must_get_back_comes_back() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::start("gapless.toml");
     let mut terminal = daemon.terminal("E2EECHO1");
     let request = terminal
         .till
@@ -182,7 +109,7 @@ fn what_the_request_must_get_back_comes_back() {
 fn one_account_serves_all_three_links() {
     // The BCD and the hexadecimal link are spoken to by hand: iso8583_rs has no
     // specification of theirs here. A purchase of 1,000 over each.
-    let daemon = Daemon::start();
+    let daemon = Daemon::start("gapless.toml");
     let card = DemoCard::regular(77).unwrap();
     for (name, stan) in [("pos-bcd", "000077"), ("pos-hex", "000078")] {
         let dialect = if name == "pos-bcd" {
