@@ -28,6 +28,7 @@ pub(super) async fn metrics(State(site): State<Shared>) -> impl IntoResponse {
         Room::Full => 0,
     });
     set(&gauges.clock_jumps, status.clock_jumps);
+    gauges.clock_off.set(u8::from(status.clock_is_off));
     set(&gauges.cutover_overdue_s, status.cutover_overdue_s);
     // Not there while recovering; then the rest is shown without it.
     let look = |engine: &Engine| (engine.counts(), engine.business(), engine.rolled_forward());

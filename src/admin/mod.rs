@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod cards;
+mod clock;
 mod entries;
 mod extract;
 mod import;
@@ -177,6 +178,8 @@ fn router(site: Site) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics::metrics))
         .route("/v1/status", get(views::status))
+        .route("/v1/clock", get(clock::clock))
+        .route("/v1/clock/confirm", post(clock::confirm))
         .route("/v1/business-date", get(night::business_date))
         .route("/v1/business-date/{step}", post(night::step))
         .route("/v1/business-date/{date}/entries", post(entries::post))

@@ -76,6 +76,7 @@ pub(super) async fn status(State(site): State<Shared>) -> Json<Value> {
             Room::Full => "none",
         },
         "clock_jumps": status.clock_jumps,
+        "clock_off": status.clock_is_off,
     }))
 }
 

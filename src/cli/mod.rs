@@ -5,6 +5,7 @@
 
 mod certs;
 mod check_config;
+mod clock;
 mod dump;
 mod entries;
 mod extract;
@@ -65,6 +66,8 @@ enum Command {
     },
     /// Ends a running daemon's business date: cutover, freeze, seal
     Night(night::Night),
+    /// Shows a running daemon's clock, and confirms the wall clock after a jump
+    Clock(clock::Clock),
     /// Makes a test CA with certificates for a server and a client
     MakeCerts {
         /// Where they go
@@ -165,6 +168,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Some(Command::Verify { data_dir }) => verify::verify(&data_dir),
         Some(Command::Health { url }) => health::health(&url),
         Some(Command::Night(asked)) => night::night(&asked),
+        Some(Command::Clock(asked)) => clock::clock(&asked),
         Some(Command::MakeCerts { out, host }) => certs::make_certs(&out, &host),
     };
     match result {

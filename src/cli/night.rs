@@ -90,8 +90,8 @@ fn posted(text: &str) -> Result<(String, u32, i64), String> {
 
 /// Where the daemon is, and how to be let in.
 pub(super) struct Daemon {
-    url: String,
-    token: Option<String>,
+    pub(super) url: String,
+    pub(super) token: Option<String>,
 }
 
 impl Daemon {
@@ -156,7 +156,7 @@ pub(super) fn refused(url: &str, status: &str, answer: &str) -> Failure {
     }
 }
 
-fn token(file: &Path) -> Result<String, Failure> {
+pub(super) fn token(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file)
         .map(|text| text.trim().to_owned())
         .map_err(|why| Failure::usage(format_args!("{}: {why}", file.display())))

@@ -257,7 +257,8 @@ fn start(
     if let WallClock::Jumped { by_us } = seen {
         tracing::error!(
             by_us,
-            "the wall clock stands before the journal's newest event"
+            "the wall clock is before the journal's newest event, or more than three days after \
+             it; timed steps wait until it is put right, or confirmed with `gapless clock confirm`"
         );
     }
     let committer = Committer::start_with(

@@ -11,6 +11,14 @@ use gapless_engine::ids::TimeUs;
 /// slews by at most 500 ppm, that is half a millisecond between two looks.
 pub const JUMP_US: u64 = 500_000;
 
+/// A wall clock further than this ahead of the journal's newest event is not believed
+/// at a start: the daemon hardly ever stands still for so long, and what a wrong
+/// clock sets off (cutovers, expiries) cannot be taken back.
+pub const MAX_STANDSTILL_US: u64 = 72 * 3_600 * 1_000_000;
+
+/// A wall clock is confirmed by somebody who names the time, as exactly as this.
+pub const CONFIRMED_WITHIN_US: u64 = 300 * 1_000_000;
+
 /// How often the runner looks at the wall clock.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -28,6 +36,19 @@ pub enum WallClock {
     },
 }
 
+/// Engine time beside the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockView {
+    /// Engine time, microseconds since the Unix epoch.
+    pub engine_us: TimeUs,
+    /// The wall clock, the same.
+    pub wall_us: TimeUs,
+    /// Whether timed steps are taken.
+    pub is_steady: bool,
+    /// Jumps since start.
+    pub jumps: u64,
+}
+
 /// The engine's clock.
 #[derive(Debug)]
 pub struct Clock {
@@ -41,17 +62,20 @@ pub struct Clock {
 
 impl Clock {
     /// Starts at the wall clock's time, or at `floor_us` (the newest time in the
-    /// journal) if the wall clock stands before it; the second value tells of that jump.
+    /// journal, 0 in a new one) if the wall clock stands before it, or further after
+    /// it than is likely; the second value tells of that jump.
     #[must_use]
     pub fn start(wall_us: TimeUs, floor_us: TimeUs, now: Instant) -> (Self, WallClock) {
-        let start_us = wall_us.max(floor_us);
         let behind = floor_us.saturating_sub(wall_us);
-        let seen = if behind > JUMP_US {
-            WallClock::Jumped {
-                by_us: i64::try_from(behind).map_or(i64::MIN, |us| -us),
-            }
+        let ahead = wall_us.saturating_sub(floor_us);
+        let (start_us, seen) = if behind > JUMP_US {
+            let by_us = i64::try_from(behind).map_or(i64::MIN, |us| -us);
+            (floor_us, WallClock::Jumped { by_us })
+        } else if floor_us != 0 && ahead > MAX_STANDSTILL_US {
+            let by_us = i64::try_from(ahead).unwrap_or(i64::MAX);
+            (floor_us, WallClock::Jumped { by_us })
         } else {
-            WallClock::Steady
+            (wall_us.max(floor_us), WallClock::Steady)
         };
         let clock = Self {
             origin: now,
@@ -90,6 +114,21 @@ impl Clock {
         self.origin_us = wall_us;
         self.off_by_us = None;
         WallClock::Steady
+    }
+
+    /// Takes the wall clock for right, whatever engine time is: somebody who knows has
+    /// confirmed it. Engine time follows at once, or stands still until the wall
+    /// clock has caught up.
+    pub const fn confirm(&mut self, wall_us: TimeUs, now: Instant) {
+        self.origin = now;
+        self.origin_us = wall_us;
+        self.off_by_us = None;
+    }
+
+    /// Wall clock minus engine time in microseconds, if the last look found them apart.
+    #[must_use]
+    pub const fn off_by_us(&self) -> Option<i64> {
+        self.off_by_us
     }
 
     /// How many jumps were seen, the one at start included.
@@ -176,6 +215,52 @@ mod tests {
         assert!(!clock.is_steady());
         let back = clock.look(103 * S, t0 + Duration::from_secs(3));
         assert_eq!((back, clock.is_steady()), (WallClock::Steady, true));
+    }
+
+    #[test]
+    fn a_start_far_behind_the_wall_clock_waits_for_a_confirmation() {
+        let t0 = Instant::now();
+        let after = |seconds| t0 + Duration::from_secs(seconds);
+        let floor = 1_000 * S;
+        let (likely, seen) = Clock::start(floor + MAX_STANDSTILL_US, floor, t0);
+        assert_eq!((seen, likely.is_steady()), (WallClock::Steady, true));
+        let (_, seen) = Clock::start(u64::MAX, 0, t0);
+        assert_eq!(seen, WallClock::Steady, "a new journal has nothing to say");
+
+        let ahead = 3 * 365 * 86_400 * S;
+        let (mut clock, seen) = Clock::start(floor + ahead, floor, t0);
+        let by_us = ahead.cast_signed();
+        assert_eq!(seen, WallClock::Jumped { by_us });
+        assert_eq!((clock.jumps(), clock.is_steady()), (1, false));
+        assert_eq!(clock.off_by_us(), Some(by_us));
+        // Engine time goes on from the journal's, and the jump is told once.
+        assert_eq!(clock.at(after(2)), floor + 2 * S);
+        let still = clock.look(floor + ahead + 2 * S, after(2));
+        assert_eq!((still, clock.is_steady()), (WallClock::StillOff, false));
+        // Put right, it is trusted again by itself.
+        let mut mended = clock;
+        assert_eq!(mended.look(floor + 3 * S, after(3)), WallClock::Steady);
+        // Confirmed, it is followed.
+        let (mut clock, _) = Clock::start(floor + ahead, floor, t0);
+        clock.confirm(floor + ahead + 2 * S, after(2));
+        assert!(clock.is_steady());
+        assert_eq!(clock.at(after(3)), floor + ahead + 3 * S);
+        assert_eq!(
+            clock.look(floor + ahead + 3 * S, after(3)),
+            WallClock::Steady
+        );
+    }
+
+    #[test]
+    fn a_clock_confirmed_behind_is_waited_for() {
+        let t0 = Instant::now();
+        let after = |seconds| t0 + Duration::from_secs(seconds);
+        let (mut clock, _) = Clock::start(50 * S, 60 * S, t0);
+        clock.confirm(51 * S, after(1));
+        assert!(clock.is_steady());
+        assert_eq!(clock.look(52 * S, after(2)), WallClock::Steady);
+        assert_eq!(clock.at(after(9)), 60 * S);
+        assert_eq!(clock.at(after(12)), 62 * S);
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! The engine as other threads see it (admin, import): bounded jobs that run
 //! between payments and are answered when what they saw is durable.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use gapless_engine::command::{PostEntry, Request};
 use gapless_engine::date::Date;
-use gapless_engine::ids::Seq;
+use gapless_engine::ids::{Seq, TimeUs};
 use gapless_engine::outcome::{NightOutcome, PutOutcome, PutRefusal};
 use gapless_engine::{Answer, BusinessDates, Engine, EntrySums};
 use gapless_journal::{DurableHandle, Room, RoomHandle};
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::{self, Clock, ClockView};
 use super::core::{EngineHandle, Wake};
 
 /// Rows that one job may touch, so that payments wait for microseconds only.
@@ -45,6 +46,7 @@ pub struct Gauges {
     phase: AtomicU8,
     head: AtomicU64,
     clock_jumps: AtomicU64,
+    clock_is_off: AtomicBool,
     cutover_overdue_s: AtomicU64,
 }
 
@@ -57,8 +59,10 @@ impl Gauges {
         self.head.store(seq, Ordering::Relaxed);
     }
 
-    pub(super) fn set_clock_jumps(&self, jumps: u64) {
-        self.clock_jumps.store(jumps, Ordering::Relaxed);
+    pub(super) fn set_clock(&self, clock: &Clock) {
+        self.clock_jumps.store(clock.jumps(), Ordering::Relaxed);
+        self.clock_is_off
+            .store(!clock.is_steady(), Ordering::Relaxed);
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
@@ -97,6 +101,8 @@ pub struct Status {
     pub room: Room,
     /// Jumps of the wall clock since start.
     pub clock_jumps: u64,
+    /// The wall clock is not believed: timed steps wait.
+    pub clock_is_off: bool,
     /// Seconds since the next cutover was due; 0 when it is not due yet.
     pub cutover_overdue_s: u64,
 }
@@ -203,6 +209,7 @@ impl Control {
             follower: recovered.map_or_else(Following::default, |ends| (ends.following)()),
             room: recovered.map_or(Room::Normal, |ends| ends.room.room()),
             clock_jumps: self.gauges.clock_jumps.load(Ordering::Relaxed),
+            clock_is_off: self.gauges.clock_is_off.load(Ordering::Relaxed),
             cutover_overdue_s: self.gauges.cutover_overdue_s.load(Ordering::Relaxed),
         }
     }
@@ -258,6 +265,20 @@ impl Control {
     ) -> Result<Option<Entries>, Stopped> {
         debug_assert!(entries.len() <= MAX_ROWS);
         self.run(move |engine| engine.entries(date, &entries)).await
+    }
+
+    /// Engine time beside the wall clock, after somebody has named the time if
+    /// `named_us` says so; whether the wall clock shows that.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the daemon has stopped.
+    pub async fn clock(&self, named_us: Option<TimeUs>) -> Result<(bool, ClockView), Stopped> {
+        self.run(move |engine| {
+            let wall_us = clock::wall_us();
+            let fits = named_us.is_none_or(|named_us| engine.confirm_clock(named_us, wall_us));
+            ((fits, engine.clock(wall_us)), engine.look(Engine::last_seq))
+        })
+        .await
     }
 
     async fn run<R: Send + 'static>(

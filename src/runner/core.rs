@@ -16,7 +16,7 @@ use gapless_engine::{Answer, BusinessDates, DateState, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::clock::Clock;
+use super::clock::{CONFIRMED_WITHIN_US, Clock, ClockView};
 use super::control::Gauges;
 use super::fatal::Fatal;
 use super::link_port::{LinkPort, LinkSignal, Refused};
@@ -100,6 +100,7 @@ impl EngineHandle {
     ) -> Self {
         let attested_at = engine.last_seq();
         gauges.set_head(engine.last_seq());
+        gauges.set_clock(&clock);
         let core = Core {
             engine,
             appender: journal.appender,
@@ -174,8 +175,35 @@ impl EngineHandle {
         let mut core = self.shared.core.borrow_mut();
         let now = (core.ticks)();
         let seen = core.clock.look(wall_us, now);
-        self.shared.gauges.set_clock_jumps(core.clock.jumps());
+        self.shared.gauges.set_clock(&core.clock);
         seen
+    }
+
+    /// Engine time beside the wall clock.
+    #[must_use]
+    pub fn clock(&self, wall_us: TimeUs) -> ClockView {
+        let mut core = self.shared.core.borrow_mut();
+        ClockView {
+            engine_us: core.now_us(),
+            wall_us,
+            is_steady: core.clock.is_steady(),
+            jumps: core.clock.jumps(),
+        }
+    }
+
+    /// Takes the wall clock for right, if it shows what somebody has named; whether
+    /// it does.
+    pub fn confirm_clock(&self, named_us: TimeUs, wall_us: TimeUs) -> bool {
+        if wall_us.abs_diff(named_us) > CONFIRMED_WITHIN_US {
+            return false;
+        }
+        let mut core = self.shared.core.borrow_mut();
+        let engine_us = core.now_us();
+        let now = (core.ticks)();
+        core.clock.confirm(wall_us, now);
+        self.shared.gauges.set_clock(&core.clock);
+        tracing::warn!(wall_us, engine_us, "the wall clock is confirmed");
+        true
     }
 
     /// Runs administrative commands (at most 256) and hands their events to the journal.

@@ -27,7 +27,8 @@ pub async fn watch_wall_clock(engine: EngineHandle) {
         if let WallClock::Jumped { by_us } = engine.look_at_wall_clock(clock::wall_us()) {
             tracing::error!(
                 by_us,
-                "the wall clock differs from engine time; engine time goes on by the monotonic clock"
+                "the wall clock differs from engine time, which goes on by the monotonic clock; \
+                 timed steps wait until it is put right, or confirmed with `gapless clock confirm`"
             );
         }
     }

@@ -110,6 +110,7 @@ impl Telemetry {
             follower_faulty: gauge(&names::FOLLOWER_FAULTY),
             journal_room: gauge(&names::JOURNAL_ROOM),
             clock_jumps: gauge(&names::CLOCK_JUMPS),
+            clock_off: gauge(&names::CLOCK_OFF),
             accounts: gauge(&names::ACCOUNTS),
             cards: gauge(&names::CARDS),
             remembered: gauge(&names::REMEMBERED),
@@ -200,6 +201,8 @@ pub struct DaemonMetrics {
     pub journal_room: Gauge,
     /// Since start.
     pub clock_jumps: Gauge,
+    /// 1 or 0.
+    pub clock_off: Gauge,
     /// Internal ones included.
     pub accounts: Gauge,
     /// All of them.

@@ -209,6 +209,13 @@ pub const CLOCK_JUMPS: Metric = metric(
     Unit::Count,
     "Jumps of the wall clock since start, the one at start included",
 );
+/// The wall clock is not believed.
+pub const CLOCK_OFF: Metric = metric(
+    "gapless_clock_off",
+    Kind::Gauge,
+    Unit::Count,
+    "1 while the wall clock is not believed, and nothing is cut over, frozen or expired by it",
+);
 /// Accounts.
 pub const ACCOUNTS: Metric = metric(
     "gapless_accounts",
@@ -292,6 +299,7 @@ pub const ALL: &[Metric] = &[
     FOLLOWER_FAULTY,
     READY,
     CLOCK_JUMPS,
+    CLOCK_OFF,
     ACCOUNTS,
     CARDS,
     REMEMBERED,
