@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gapless_engine::ids::NetworkId;
-use gapless_iso8583::{Dialect, Mti};
+use gapless_engine::{Figures, NET};
+use gapless_iso8583::{Dialect, Mti, Side, Version};
 
 use super::file::{FileAdmin, FileConfig, FileLink};
 use super::locate::{Source, Step, at};
@@ -323,6 +324,9 @@ fn link(
                 source.error(at!["links", index, "network"], what)
             })?,
     };
+    if duties.reconcile {
+        can_reconcile(&dialect).map_err(|why| source.error(at!["links", index, "dialect"], why))?;
+    }
     check_link_bounds(source, index, &file)?;
     let tls = file
         .tls
@@ -427,6 +431,37 @@ fn can_answer(dialect: &Dialect) -> Result<(), String> {
     }
 }
 
+/// Whether our reconciliations can be written in a dialect, with the largest figures.
+fn can_reconcile(dialect: &Dialect) -> Result<(), String> {
+    let semantics = dialect.semantics();
+    let date = "1".repeat(usize::from(semantics.settlement_date_digits));
+    let (mti, date_field) = match semantics.version {
+        Version::V1987 => (500, 15),
+        Version::V1993 => (1_520, 28),
+    };
+    let mut out = Vec::new();
+    let mut message = dialect.builder(&mut out, Mti::new(mti).unwrap_or(Mti::UNKNOWN));
+    message.text(7, b"0101000000").text(11, b"000001");
+    if semantics.version == Version::V1993 {
+        message.number(semantics.network_code, 502);
+    }
+    message.text(date_field, date.as_bytes()).text(50, b"410");
+    for element in Figures::elements() {
+        let most = Figures::most(element).unsigned_abs();
+        if element == NET {
+            message.signed(element, Side::Debit, most);
+        } else {
+            // DE 82 to 85, which are counts in 1993, are zero.
+            let fee = (82..=85).contains(&element);
+            message.number(element, if fee { 0 } else { most });
+        }
+    }
+    match message.finish() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("reconciliations cannot be written in it: {error}")),
+    }
+}
+
 /// Names and addresses that stand once.
 fn check_apart(
     source: &Source<'_>,
@@ -469,7 +504,12 @@ mod tests {
         for name in Dialect::BUILTIN_NAMES {
             let dialect = Dialect::builtin(name).unwrap();
             assert_eq!(can_answer(&dialect), Ok(()), "{name}");
+            assert_eq!(can_reconcile(&dialect), Ok(()), "{name}");
         }
+        let counts =
+            "extends = \"iso87-ascii\"\n[fields]\n76 = { type = \"n6\", show = \"clear\" }\n";
+        let short = can_reconcile(&Dialect::parse("short", counts).unwrap()).unwrap_err();
+        assert!(short.contains("DE 76"), "{short}");
         let short = |row: &str| {
             let file = format!("extends = \"iso87-ascii\"\n[fields]\n{row}\n");
             can_answer(&Dialect::parse("short", &file).unwrap()).unwrap_err()

@@ -190,7 +190,10 @@ impl<D: Decider> Connection<D> {
             // One look at the clock for all that one group released.
             let now = *now.get_or_insert_with(|| Instant::now().into_std());
             if tag == OWN_TAG {
-                self.session.look_again(now);
+                // Without an effect there is no more to see than before.
+                if outcome.code.is_approved() {
+                    self.session.look_again(now);
+                }
                 continue;
             }
             let find = |seq| port.reconciliation(seq);
@@ -345,7 +348,7 @@ impl<D: Decider> Connection<D> {
             (!shrunk).then(|| active + SHRINK_AFTER),
             self.session
                 .attend_at()
-                .filter(|_| reading)
+                .filter(|_| reading && self.has_room())
                 .map(Instant::from_std),
         ];
         due.into_iter()

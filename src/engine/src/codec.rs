@@ -5,25 +5,20 @@
 //! (8), time (8), then the body: fixed fields first, then the parts that a byte
 //! of flags announces, in the order of the flags.
 
-use crate::account::Role;
 use crate::bytes::{Put, Reader, Short};
 use crate::code::ResponseCode;
-use crate::command::{AccountStatus, Amount, CardStatus, Class, Genesis, Identity, Operation};
+use crate::command::{Amount, Class, Genesis, Identity, Operation};
 use crate::date::Date;
-use crate::event::{
-    AccountPut, Body, CardPut, Counted, Event, Finding, InternalAccount, InternalOpened,
-    ReversalEvent, Tombstone, TransactionEvent,
-};
+use crate::event::{Body, Counted, Event, Finding, ReversalEvent, Tombstone, TransactionEvent};
 use crate::exception::ExceptionKind;
-use crate::ids::{
-    AccountIx, AccountNumber, CardIx, Currency, Expiry, NetworkId, PanHash, Seq, TimeUs,
-};
+use crate::ids::{AccountIx, CardIx, Currency, NetworkId, Seq, TimeUs};
 use crate::legs::{Leg, Legs};
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_LEGS};
 use crate::night_codec;
 use crate::outcome::Balances;
 use crate::reconcile_codec;
 use crate::record::RecordRef;
+use crate::rows_codec;
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 20;
@@ -109,9 +104,9 @@ impl Event {
                 out.put(&genesis.business_date.0.to_le_bytes());
                 out.put(&genesis.key_check.to_le_bytes());
             }
-            Body::InternalOpened(opened) => put_internal(out, opened),
-            Body::AccountPut(account) => put_account(out, account),
-            Body::CardPut(card) => put_card(out, card),
+            Body::InternalOpened(opened) => rows_codec::put_internal(out, opened),
+            Body::AccountPut(account) => rows_codec::put_account(out, account),
+            Body::CardPut(card) => rows_codec::put_card(out, card),
             Body::Transaction(transaction) => put_transaction(out, transaction),
             Body::Reversal(reversal) => put_reversal(out, reversal),
             Body::Attest { state_hash } => out.put(&state_hash.to_le_bytes()),
@@ -158,9 +153,9 @@ impl Event {
                 business_date: Date(body.u16()?),
                 key_check: body.u64()?,
             }),
-            KIND_INTERNAL => Body::InternalOpened(read_internal(&mut body)?),
-            KIND_ACCOUNT => Body::AccountPut(read_account(&mut body)?),
-            KIND_CARD => Body::CardPut(read_card(&mut body)?),
+            KIND_INTERNAL => Body::InternalOpened(rows_codec::read_internal(&mut body)?),
+            KIND_ACCOUNT => Body::AccountPut(rows_codec::read_account(&mut body)?),
+            KIND_CARD => Body::CardPut(rows_codec::read_card(&mut body)?),
             KIND_TRANSACTION => Body::Transaction(read_transaction(&mut body)?),
             KIND_REVERSAL => Body::Reversal(read_reversal(&mut body)?),
             KIND_ATTEST => Body::Attest {
@@ -239,98 +234,6 @@ fn put_length(out: &mut [u8], start: usize) {
     {
         *to = len.to_le_bytes();
     }
-}
-
-fn put_internal(to: &mut Out, opened: &InternalOpened) {
-    to.put(&opened.currency.0.to_le_bytes());
-    to.put(&[opened.accounts.iter().flatten().count() as u8]);
-    for account in opened.accounts.iter().flatten() {
-        to.put(&account.ix.0.to_le_bytes());
-        to.put(&account.role.to_bytes());
-        to.put(account.number.as_bytes());
-    }
-}
-
-fn read_internal(from: &mut Reader<'_>) -> Result<InternalOpened, EventError> {
-    let currency = read_currency(from)?;
-    let count = from.u8()?;
-    if count > 4 {
-        return Err(EventError::Field("count of internal accounts"));
-    }
-    let mut accounts = [None; 4];
-    for account in accounts.iter_mut().take(usize::from(count)) {
-        *account = Some(InternalAccount {
-            ix: AccountIx(from.u32()?),
-            role: Role::from_bytes(from.array()?)
-                .filter(|role| *role != Role::Customer)
-                .ok_or(EventError::Field("role"))?,
-            number: read_number(from)?,
-        });
-    }
-    Ok(InternalOpened { currency, accounts })
-}
-
-fn put_account(to: &mut Out, account: &AccountPut) {
-    to.put(&account.ix.0.to_le_bytes());
-    to.put(&[u8::from(account.opened), account.status as u8]);
-    to.put(account.number.as_bytes());
-    to.put(&account.currency.0.to_le_bytes());
-    to.put(&account.overdraft_minor.to_le_bytes());
-    to.put(&account.business_date.0.to_le_bytes());
-    put_legs(to, &account.legs);
-}
-
-fn read_account(from: &mut Reader<'_>) -> Result<AccountPut, EventError> {
-    Ok(AccountPut {
-        ix: AccountIx(from.u32()?),
-        opened: read_bool(from)?,
-        status: match from.u8()? {
-            0 => AccountStatus::Active,
-            1 => AccountStatus::Blocked,
-            2 => AccountStatus::Closed,
-            _ => return Err(EventError::Field("account status")),
-        },
-        number: read_number(from)?,
-        currency: read_currency(from)?,
-        overdraft_minor: Some(from.i64()?)
-            .filter(|overdraft| *overdraft >= 0)
-            .ok_or(EventError::Field("overdraft"))?,
-        business_date: Date(from.u16()?),
-        legs: read_legs(from)?,
-    })
-}
-
-fn put_card(to: &mut Out, card: &CardPut) {
-    to.put(&card.ix.0.to_le_bytes());
-    to.put(&[u8::from(card.opened), card.status as u8]);
-    to.put(&card.pan.0.to_le_bytes());
-    to.put(&card.bin.to_le_bytes());
-    to.put(&card.last4.to_le_bytes());
-    to.put(&card.expiry.yymm().to_le_bytes());
-    to.put(&card.account.0.to_le_bytes());
-}
-
-fn read_card(from: &mut Reader<'_>) -> Result<CardPut, EventError> {
-    Ok(CardPut {
-        ix: CardIx(from.u32()?),
-        opened: read_bool(from)?,
-        status: match from.u8()? {
-            0 => CardStatus::Active,
-            1 => CardStatus::Lost,
-            2 => CardStatus::Stolen,
-            3 => CardStatus::Blocked,
-            _ => return Err(EventError::Field("card status")),
-        },
-        pan: PanHash(from.u128()?),
-        bin: Some(from.u32()?)
-            .filter(|bin| *bin <= 999_999)
-            .ok_or(EventError::Field("BIN"))?,
-        last4: Some(from.u16()?)
-            .filter(|last4| *last4 <= 9999)
-            .ok_or(EventError::Field("last four digits"))?,
-        expiry: Expiry::from_yymm(from.u16()?).ok_or(EventError::Field("expiry"))?,
-        account: AccountIx(from.u32()?),
-    })
 }
 
 #[inline]
@@ -604,10 +507,6 @@ pub(crate) fn read_bool(from: &mut Reader<'_>) -> Result<bool, EventError> {
         1 => Ok(true),
         _ => Err(EventError::Field("yes or no")),
     }
-}
-
-fn read_number(from: &mut Reader<'_>) -> Result<AccountNumber, EventError> {
-    AccountNumber::from_stored(from.array()?).ok_or(EventError::Field("account number"))
 }
 
 pub(crate) fn read_currency(from: &mut Reader<'_>) -> Result<Currency, EventError> {

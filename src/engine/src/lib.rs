@@ -46,6 +46,7 @@ mod reconcile;
 mod reconcile_codec;
 mod record;
 mod residue;
+mod rows_codec;
 mod table;
 mod totals;
 mod views;

@@ -412,7 +412,9 @@ impl Engine {
             .map(NetworkTotals::key)
             .filter(|(of, date, _)| *of == network && *date < today)
             .map(|(_, date, currency)| (date, currency))
-            .find(|key| answered.binary_search(key).is_err())
+            .filter(|key| answered.binary_search(key).is_err())
+            // What has more digits than its element can't be asked.
+            .find(|(date, currency)| self.figures(network, *date, *currency).is_some())
     }
 }
 

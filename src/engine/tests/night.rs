@@ -10,6 +10,7 @@
 
 mod common;
 use common::*;
+use gapless_engine::command::{AccountStatus, CardStatus, Genesis, Request};
 use gapless_engine::date::Date;
 use gapless_engine::*;
 
@@ -491,5 +492,64 @@ fn a_card_that_is_seldom_used_has_no_strangers_in_its_chain() {
         bank.run(&format!(
             "cutover D+{night} -> done\nfreeze D+{night} -> done\nseal D+{night} -> done"
         ));
+    }
+}
+
+/// DE 15 has no year: over the year's end and around 29 February, with a network
+/// before the bank and one after it, each date stays what it is.
+#[test]
+#[rustfmt::skip] // one case a line
+fn dates_without_a_year_at_the_ends_of_years_and_of_february() {
+    // bank's date, network's date, DE 15 sent; settlement and business date of the item,
+    // with the bank on the date, and after its cutover
+    for (bank, network, de15, settlement, on_the_date, after_cutover) in [
+        // The network is ahead, behind, and says nothing or the other date.
+        ((2026, 12, 31), (2027, 1, 1),   None,       (2027, 1, 1),   (2027, 1, 1),   (2027, 1, 1)),
+        ((2026, 12, 31), (2026, 12, 31), None,       (2026, 12, 31), (2026, 12, 31), (2026, 12, 31)),
+        ((2026, 12, 31), (2026, 12, 30), None,       (2026, 12, 30), (2026, 12, 31), (2027, 1, 1)),
+        ((2026, 12, 31), (2026, 12, 31), Some(101),  (2027, 1, 1),   (2026, 12, 31), (2027, 1, 1)),
+        ((2026, 12, 31), (2027, 1, 1),   Some(1231), (2026, 12, 31), (2026, 12, 31), (2026, 12, 31)),
+        ((2027, 1, 1),   (2027, 1, 1),   Some(1231), (2026, 12, 31), (2027, 1, 1),   (2027, 1, 1)),
+        ((2028, 2, 28),  (2028, 2, 29),  None,       (2028, 2, 29),  (2028, 2, 29),  (2028, 2, 29)),
+        ((2028, 2, 28),  (2028, 2, 28),  Some(229),  (2028, 2, 29),  (2028, 2, 28),  (2028, 2, 29)),
+        ((2028, 2, 29),  (2028, 2, 29),  Some(301),  (2028, 3, 1),   (2028, 2, 29),  (2028, 3, 1)),
+        ((2028, 2, 29),  (2028, 3, 1),   Some(229),  (2028, 2, 29),  (2028, 2, 29),  (2028, 2, 29)),
+        ((2028, 3, 1),   (2028, 3, 1),   Some(229),  (2028, 2, 29),  (2028, 3, 1),   (2028, 3, 1)),
+        // 29 February of a year without one, and a day that is none: as good as absent.
+        ((2026, 2, 28),  (2026, 2, 28),  Some(229),  (2026, 2, 28),  (2026, 2, 28),  (2026, 2, 28)),
+        ((2026, 2, 28),  (2026, 3, 1),   Some(231),  (2026, 3, 1),   (2026, 3, 1),   (2026, 3, 1)),
+    ] {
+        let date = |(year, month, day)| Date::from_ymd(year, month, day).unwrap();
+        let (today, clock) = (date(bank), date(network));
+        for (cut_over, business) in [(false, on_the_date), (true, after_cutover)] {
+            let mut bank = Bank::empty(INDEXED);
+            let genesis = Genesis { business_date: today, key_check: 7 };
+            bank.ask(Request::Genesis(genesis));
+            bank.ask(Request::OpenInternal { network: NETWORK, currency: KRW });
+            bank.account("A", KRW, 1000, 0, AccountStatus::Active);
+            bank.card("cA", "A", 3012, CardStatus::Active);
+            let network = NETWORK;
+            bank.ask(Request::NetworkCutover { network, date: clock, not_before_us: 0 });
+            // A network that is ahead of the bank has opened the bank's next date.
+            let early = bank.engine.business().phase == Some(Phase::Early);
+            assert_eq!(early, clock == today.next());
+            if cut_over {
+                bank.ask(Request::Cutover { date: today });
+            }
+            let sent = de15.map_or_else(String::new, |de15| format!(" de15={de15}"));
+            let rolled = bank.engine.rolled_forward();
+            for (stan, kind) in (1..).zip(["purchase", "advice-purchase"]) {
+                let outcome = bank.message(&format!("{kind} cA 1 #{stan}{sent}"));
+                let seen = (outcome.code.number(), outcome.settlement_date, outcome.business_date);
+                let told = format!("{kind} {sent}, the bank on {today}, the network on {clock}");
+                assert_eq!(seen, (0, date(settlement), date(business)), "{told}");
+            }
+            let later = date(settlement) < date(business);
+            let counted = bank.engine.rolled_forward() - rolled;
+            assert_eq!(counted, 2 * u64::from(later), "roll-forwards are counted");
+            let totals: Vec<_> = bank.engine.network_totals().collect();
+            assert_eq!(totals.len(), 1);
+            assert_eq!((totals[0].settlement_date, totals[0].debits.count), (date(settlement), 2));
+        }
     }
 }
