@@ -13,26 +13,32 @@ use crate::mix;
 use crate::night::DayEnd;
 use crate::totals::{NetworkTotals, Tally};
 
-/// DE 74 to 89, then 97.
-const ELEMENTS: usize = 17;
 /// DE 97, the net amount.
 pub const NET: u8 = 97;
 const FIRST: u8 = 74;
 const LAST: u8 = 89;
 
 /// The figures of a reconciliation, as far as they were sent: DE 74 to 81 counts,
-/// 82 to 85 fees, 86 to 89 amounts, and 97 the net amount, signed.
+/// 82 to 85 fees, 86 to 89 amounts, and 97 the net amount, signed. Each takes as
+/// many bytes as its digits need: two of these must not make every event large.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Figures {
-    present: u32,
-    values: [i64; ELEMENTS],
+    /// A bit an element: DE 74 the lowest, 97 the seventeenth.
+    present: [u8; 3],
+    counts_and_fees: [[u8; 5]; 12],
+    amounts: [[u8; 7]; 4],
+    net: [u8; 8],
 }
+
+const _: () = assert!(size_of::<Figures>() == 99);
 
 impl Figures {
     /// None at all.
     pub const NONE: Self = Self {
-        present: 0,
-        values: [0; ELEMENTS],
+        present: [0; 3],
+        counts_and_fees: [[0; 5]; 12],
+        amounts: [[0; 7]; 4],
+        net: [0; 8],
     };
 
     /// The elements that a reconciliation has, ascending.
@@ -40,12 +46,18 @@ impl Figures {
         (FIRST..=LAST).chain([NET])
     }
 
-    const fn place(element: u8) -> Option<usize> {
+    /// The bit of an element; `None` if it is none of these.
+    const fn bit(element: u8) -> Option<u32> {
         match element {
-            FIRST..=LAST => Some((element - FIRST) as usize),
-            NET => Some(ELEMENTS - 1),
+            FIRST..=LAST => Some(1 << (element - FIRST)),
+            NET => Some(1 << (LAST - FIRST + 1)),
             _ => None,
         }
+    }
+
+    const fn mask(&self) -> u32 {
+        let [low, middle, high] = self.present;
+        u32::from_le_bytes([low, middle, high, 0])
     }
 
     /// The largest value of an element: n10 counts, n12 fees, n16 amounts.
@@ -61,10 +73,21 @@ impl Figures {
     /// The value of an element; `None` when it was not sent, or is none of these.
     #[must_use]
     pub fn get(&self, element: u8) -> Option<i64> {
-        let place = Self::place(element)?;
-        (self.present >> place & 1 == 1)
-            .then(|| self.values.get(place).copied())
-            .flatten()
+        if self.mask() & Self::bit(element)? == 0 {
+            return None;
+        }
+        Some(match element {
+            FIRST..=85 => {
+                let place = self.counts_and_fees.get(usize::from(element - FIRST))?;
+                let [a, b, c, d, e] = *place;
+                i64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
+            }
+            86..=LAST => {
+                let [a, b, c, d, e, f, g] = *self.amounts.get(usize::from(element - 86))?;
+                i64::from_le_bytes([a, b, c, d, e, f, g, 0])
+            }
+            _ => i64::from_le_bytes(self.net),
+        })
     }
 
     /// With an element. `None` when that is none of these or the value has too
@@ -75,9 +98,20 @@ impl Figures {
         if !(least..=Self::most(element)).contains(&value) {
             return None;
         }
-        let place = Self::place(element)?;
-        *self.values.get_mut(place)? = value;
-        self.present |= 1 << place;
+        let bit = Self::bit(element)?;
+        let [a, b, c, d, e, f, g, _] = value.to_le_bytes();
+        match element {
+            FIRST..=85 => {
+                let place = usize::from(element - FIRST);
+                *self.counts_and_fees.get_mut(place)? = [a, b, c, d, e];
+            }
+            86..=LAST => {
+                *self.amounts.get_mut(usize::from(element - 86))? = [a, b, c, d, e, f, g];
+            }
+            _ => self.net = value.to_le_bytes(),
+        }
+        let [low, middle, high, _] = (self.mask() | bit).to_le_bytes();
+        self.present = [low, middle, high];
         Some(self)
     }
 
