@@ -550,3 +550,56 @@ fn the_reference_is_whole() {
         );
     }
 }
+
+#[test]
+fn stopped_while_it_recovers_it_lets_nobody_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let text = format!(
+        "data_dir = {data_dir:?}\n[engine]\naccounts = 1_024\ncards = 1_024\n\
+         remembered_transactions = 1_024\n[journal]\nsegment_mib = 4\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n"
+    );
+    let config = Config::from_text(&folder.path().join("g.toml"), &text).unwrap();
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    let started = std::cell::Cell::new(false);
+    gapless::run(&config, &shutdown, |_| started.set(true)).unwrap();
+    assert!(!started.get());
+    // What it had begun is whole.
+    let stop = CancellationToken::new();
+    let begun = stop.clone();
+    gapless::run(&config, &stop, |_| begun.cancel()).unwrap();
+}
+
+#[test]
+fn a_clock_is_confirmed_by_naming_its_time() {
+    let daemon = Daemon::start("");
+    let clock = daemon.get("/v1/clock", 200);
+    assert_eq!(
+        (&clock["trusted"], &clock["jumps"]),
+        (&json!(true), &json!(0))
+    );
+    let confirm = |body: &str, status: u16| {
+        let url = format!("http://{}/v1/clock/confirm", daemon.admin);
+        let mut response = Daemon::agent().post(url).send(body).unwrap();
+        let told: Value = response.body_mut().read_json().unwrap();
+        assert_eq!(response.status(), status, "{body}: {told}");
+        told
+    };
+    let wall = clock["wall"].as_str().unwrap();
+    let told = confirm(&json!({ "time": wall }).to_string(), 200);
+    assert_eq!(told["trusted"], true);
+    let told = confirm(r#"{"time":"2019-01-01T00:00:00Z"}"#, 409);
+    let why = told["error"].as_str().unwrap();
+    assert!(why.contains("five minutes"), "{why}");
+    for body in [
+        "",
+        "{}",
+        r#"{"time":"noon"}"#,
+        r#"{"time":"1960-01-01T00:00:00Z"}"#,
+    ] {
+        confirm(body, 422);
+    }
+    daemon.stop();
+}

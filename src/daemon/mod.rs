@@ -142,6 +142,11 @@ async fn serve(
         Arc::clone(&shelf),
     )?;
     let parts = start(config, &keys, &control, jobs, &telemetry)?;
+    if shutdown.is_cancelled() {
+        // Stopped while it recovered: nobody was let in, and nothing is in flight.
+        admin.stop().await;
+        return parts.stop(true);
+    }
     if let Some(extracts) = parts.follower.extracts() {
         // Set once: this is the only place.
         let _ = shelf.set(extracts);

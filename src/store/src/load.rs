@@ -506,7 +506,8 @@ fn from_rows(
                         ms = started.elapsed().as_millis(),
                         "loaded from sled's rows"
                     );
-                    let notes = std::mem::take(notes);
+                    let mut notes = std::mem::take(notes);
+                    notes.extend(only_copy(disk, dirs, options)?);
                     let loaded = twin.into_loaded(Source::Rows(mark.seq), Some(store), notes);
                     return Ok(FromRows::Loaded(Box::new(loaded)));
                 }
@@ -531,6 +532,28 @@ fn from_rows(
     };
     notes.push(set_aside(dir, &why, expected)?);
     Ok(FromRows::Unusable)
+}
+
+/// What to tell when neither journal nor base files hold what was before: bases
+/// may be thrown away, but a removed segment looks the same.
+fn only_copy(
+    disk: &Arc<dyn Disk>,
+    dirs: &Dirs,
+    options: &LoadOptions,
+) -> Result<Option<String>, LoadStateError> {
+    let newest = base::list(&**disk, &dirs.bases, false)?.into_iter().next();
+    let reached = newest.map_or(0, |base| base.0);
+    if reached + 1 >= options.first {
+        return Ok(None);
+    }
+    let note = format!(
+        "the journal is kept from event {} on, and no base file reaches up to there: sled's rows \
+         are the only copy of what was before, and nothing can prove it; if a segment or a base \
+         file was removed, stop and restore it",
+        options.first
+    );
+    tracing::error!("{note}");
+    Ok(Some(note))
 }
 
 /// Moves sled out of the way, and tells so.
