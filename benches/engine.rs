@@ -86,6 +86,7 @@ fn purchase(n: u64, accounts: u64) -> Command {
     let key = scatter(n.wrapping_mul(3));
     Command {
         time_us: n,
+        day: gapless_engine::date::Date(20_500),
         request: Request::Transaction(Transaction {
             identity: Identity {
                 key,
@@ -206,6 +207,7 @@ fn memory_and_pause(accounts: u64, goals: &mut Goals) {
     for request in opening(accounts) {
         pair.execute(&Command {
             time_us: 0,
+            day: gapless_engine::date::Date(20_500),
             request,
         });
     }
@@ -302,6 +304,7 @@ fn crowd(quick: bool, goals: &mut Goals) {
             engine.execute(
                 &Command {
                     time_us: n,
+                    day: gapless_engine::date::Date(20_500),
                     request,
                 },
                 &mut log,
@@ -348,6 +351,7 @@ fn speed(accounts: u64, quick: bool, goals: &mut Goals) {
         engine.execute(
             &Command {
                 time_us: 0,
+                day: gapless_engine::date::Date(20_500),
                 request,
             },
             &mut log,
@@ -427,6 +431,7 @@ fn speed(accounts: u64, quick: bool, goals: &mut Goals) {
         second.execute(
             &Command {
                 time_us: 0,
+                day: gapless_engine::date::Date(20_500),
                 request,
             },
             &mut log,

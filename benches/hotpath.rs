@@ -146,6 +146,7 @@ impl Bank {
             engine.execute(
                 &Command {
                     time_us: 0,
+                    day: gapless_engine::date::Date(20_500),
                     request,
                 },
                 &mut log,
@@ -260,6 +261,7 @@ fn engine_alone(engine: &mut Engine, requests: &[Request]) {
         }
         let command = Command {
             time_us: n as u64,
+            day: gapless_engine::date::Date(20_500),
             request: *request,
         };
         black_box(engine.execute(&command, &mut log));
@@ -281,7 +283,14 @@ fn whole_way(bank: &mut Bank, frames: &[Vec<u8>]) {
                 panic!("a purchase goes to the engine");
             };
             let time_us = bank.engine.last_time_us() + 1;
-            match bank.engine.execute(&Command { time_us, request }, &mut log) {
+            match bank.engine.execute(
+                &Command {
+                    time_us,
+                    day: gapless_engine::date::Date(20_500),
+                    request,
+                },
+                &mut log,
+            ) {
                 Answer::Message(outcome) => outcomes.push((tag, outcome)),
                 other => panic!("{other:?}"),
             }

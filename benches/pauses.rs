@@ -365,6 +365,7 @@ impl Bank {
     fn execute(&mut self, request: &Request) {
         let command = Command {
             time_us: self.clock.at(Instant::now()),
+            day: gapless_engine::date::Date(20_500),
             request: *request,
         };
         let mut group = self.appender.lock();

@@ -138,6 +138,7 @@ impl Bank {
             self.live.execute(
                 &Command {
                     time_us: self.time_us,
+                    day: gapless_engine::date::Date(20_500),
                     request,
                 },
                 &mut events,

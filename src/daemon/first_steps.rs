@@ -11,7 +11,6 @@ use gapless_engine::date::Date;
 use gapless_engine::ids::{NetworkId, TimeUs};
 use gapless_engine::outcome::PutOutcome;
 use gapless_engine::{Answer, Engine};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::RunError;
@@ -121,21 +120,9 @@ pub(super) async fn load_demo(
 fn calendar_day(zone: &str, time_us: TimeUs) -> Result<Date, RunError> {
     let no_day = |error: &dyn std::fmt::Display| RunError::Clock(format!("{zone}: {error}"));
     let zone = TimeZone::get(zone).map_err(|error| no_day(&error))?;
-    let micros = i64::try_from(time_us).map_err(|error| no_day(&error))?;
-    let day = Timestamp::from_microsecond(micros)
-        .map_err(|error| no_day(&error))?
-        .to_zoned(zone)
-        .date();
-    let parts = (
-        u16::try_from(day.year()),
-        u8::try_from(day.month()),
-        u8::try_from(day.day()),
-    );
-    match parts {
-        (Ok(year), Ok(month), Ok(day)) => Date::from_ymd(year, month, day),
-        _ => None,
-    }
-    .ok_or_else(|| no_day(&"the day is out of range"))
+    super::night::calendar_day(&zone, time_us)
+        .map(|day| day.date)
+        .ok_or_else(|| no_day(&"the day is out of range"))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

@@ -323,6 +323,8 @@ fn start(
     schedule.fire(&engine);
     let hours = std::rc::Rc::clone(&schedule);
     engine.opens_early(move |date| hours.early_from_us(date));
+    let days = std::rc::Rc::clone(&schedule);
+    engine.calendar(move |time_us| days.day_at(time_us));
     tokio::task::spawn_local(schedule.watch(engine.clone()));
     tokio::task::spawn_local(run_jobs(engine.clone(), jobs));
     Ok(Parts {

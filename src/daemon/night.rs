@@ -9,12 +9,14 @@ use gapless_engine::date::Date;
 use gapless_engine::ids::TimeUs;
 use gapless_engine::outcome::NightOutcome;
 use gapless_engine::{DateState, DayEnd, Engine, Phase};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::time::MissedTickBehavior;
 
 use super::RunError;
 use crate::config::Bank;
 use crate::runner::EngineHandle;
+use crate::runner::calendar::CalendarDay;
 
 /// How often the clock is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -69,6 +71,12 @@ impl Schedule {
             .to_zoned(self.zone.clone())
             .ok()?;
         u64::try_from(at.timestamp().as_microsecond()).ok()
+    }
+
+    /// The bank's calendar day at a time; by UTC where the zone has none.
+    #[must_use]
+    pub fn day_at(&self, time_us: TimeUs) -> CalendarDay {
+        calendar_day(&self.zone, time_us).unwrap_or_else(|| CalendarDay::utc(time_us))
     }
 
     /// From when on a network may open the date after `date`.
@@ -137,6 +145,23 @@ impl Schedule {
     }
 }
 
+/// The calendar day at a time in a zone. `None` out of the range of dates.
+pub(super) fn calendar_day(zone: &TimeZone, time_us: TimeUs) -> Option<CalendarDay> {
+    let at = Timestamp::from_microsecond(i64::try_from(time_us).ok()?)
+        .ok()?
+        .to_zoned(zone.clone());
+    let until = at.tomorrow().ok()?.start_of_day().ok()?.timestamp();
+    let day = at.date();
+    Some(CalendarDay {
+        date: Date::from_ymd(
+            u16::try_from(day.year()).ok()?,
+            u8::try_from(day.month()).ok()?,
+            u8::try_from(day.day()).ok()?,
+        )?,
+        until_us: u64::try_from(until.as_microsecond()).ok()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use gapless_engine::EntrySums;
@@ -156,6 +181,26 @@ mod tests {
             ..Bank::default()
         })
         .unwrap()
+    }
+
+    #[test]
+    #[rustfmt::skip] // one case a line
+    fn which_day_it_is_and_until_when() {
+        for (zone, at, day, until) in [
+            ("Asia/Seoul",       "2026-03-31T14:59:59Z", "2026-03-31", "2026-03-31T15:00:00Z"),
+            ("Asia/Seoul",       "2026-03-31T15:00:00Z", "2026-04-01", "2026-04-01T15:00:00Z"),
+            ("UTC",              "2028-02-29T23:59:59Z", "2028-02-29", "2028-03-01T00:00:00Z"),
+            // A day of 23 hours, and one of 25.
+            ("America/New_York", "2026-03-08T05:00:00Z", "2026-03-08", "2026-03-09T04:00:00Z"),
+            ("America/New_York", "2026-11-01T04:00:00Z", "2026-11-01", "2026-11-02T05:00:00Z"),
+        ] {
+            let us = |text: &str| {
+                u64::try_from(text.parse::<Timestamp>().unwrap().as_microsecond()).unwrap()
+            };
+            let found = schedule(zone, 0, 0).day_at(us(at));
+            assert_eq!(found.date.to_string(), day, "{zone} {at}");
+            assert_eq!(found.until_us, us(until), "{zone} {at}");
+        }
     }
 
     #[test]

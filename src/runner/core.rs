@@ -16,6 +16,7 @@ use gapless_engine::{Answer, BusinessDates, DateState, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::calendar::{Calendar, CalendarDay};
 use super::clock::{CONFIRMED_WITHIN_US, Clock, ClockView};
 use super::control::Gauges;
 use super::fatal::Fatal;
@@ -53,6 +54,7 @@ pub struct Core {
     waiting: VecDeque<(Seq, Wake)>,
     fatal: Fatal,
     opens_early: OpensEarly,
+    calendar: Calendar,
 }
 
 /// From when on a network may open the date after this one.
@@ -113,6 +115,8 @@ impl EngineHandle {
             fatal,
             // Never, until the bank's hours are known.
             opens_early: Box::new(|_| TimeUs::MAX),
+            // Until the bank's zone is known.
+            calendar: Calendar::new(CalendarDay::utc),
         };
         Self {
             shared: Rc::new(Shared {
@@ -152,6 +156,11 @@ impl EngineHandle {
     /// Says from when on networks may open the date after the closing one.
     pub fn opens_early(&self, from: impl Fn(Date) -> TimeUs + 'static) {
         self.shared.core.borrow_mut().opens_early = Box::new(from);
+    }
+
+    /// Says which calendar day it is at the bank: cards expire by it.
+    pub fn calendar(&self, day_of: impl Fn(TimeUs) -> CalendarDay + 'static) {
+        self.shared.core.borrow_mut().calendar = Calendar::new(day_of);
     }
 
     /// Takes the monotonic clock from elsewhere: a simulation has its own.
@@ -364,8 +373,10 @@ impl Core {
     /// memory ahead of the log: nothing that was decided since may be answered,
     /// so the process stops, and recovers from the log.
     pub(super) fn execute(&mut self, request: &Request) -> Answer {
+        let time_us = self.now_us();
         let command = Command {
-            time_us: self.now_us(),
+            time_us,
+            day: self.calendar.at(time_us),
             request: *request,
         };
         let mut group = self.appender.lock();

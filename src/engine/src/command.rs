@@ -12,6 +12,9 @@ use crate::reconcile::{Figures, Verdict};
 pub struct Command {
     /// Engine time; never runs backwards.
     pub time_us: TimeUs,
+    /// The bank's calendar day at that time. Cards expire by it: whatever business
+    /// dates are open, a card is good until its month is over.
+    pub day: Date,
     /// What to do.
     pub request: Request,
 }

@@ -153,7 +153,7 @@ impl Engine {
         if let Request::Transaction(transaction) = &command.request
             && self.can_decide()
         {
-            return self.execute_transaction(command.time_us, transaction, log);
+            return self.execute_transaction(command, transaction, log);
         }
         let event = match self.decide(command) {
             Decision::Answer(answer) => return answer,
@@ -174,17 +174,17 @@ impl Engine {
     #[inline]
     fn execute_transaction(
         &mut self,
-        time_us: TimeUs,
+        command: &Command,
         transaction: &Transaction,
         log: &mut Vec<u8>,
     ) -> Answer {
         let mut event = TransactionEvent::blank(transaction);
-        if let Err(answer) = self.decide_transaction(transaction, &mut event) {
+        if let Err(answer) = self.decide_transaction(transaction, command.day, &mut event) {
             return answer;
         }
         let stamp = Stamp {
             seq: self.last_seq.wrapping_add(1),
-            time_us: time_us.max(self.last_time_us),
+            time_us: command.time_us.max(self.last_time_us),
         };
         let consistent = self.is_consistent();
         if let Err(breach) = self.check_transaction(stamp.seq, &event, consistent) {

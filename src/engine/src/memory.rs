@@ -89,6 +89,16 @@ impl Memory {
         (!record.is_continuation()).then_some((generation, record))
     }
 
+    /// Whether what a reference named when event `seq` was new is still remembered: a
+    /// generation that has the number of a dropped one began later.
+    #[inline]
+    pub fn is_kept(&self, reference: RecordRef, seq: Seq) -> bool {
+        reference.is_some()
+            && self.at_tag(reference.tag()).is_some_and(|generation| {
+                generation.base_seq <= seq && reference.position() < generation.records.len()
+            })
+    }
+
     /// The look-up table, of an engine that has one.
     #[inline(always)]
     pub const fn index(&self) -> Option<&Index> {

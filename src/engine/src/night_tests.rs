@@ -18,6 +18,7 @@ fn ask(engine: &mut Engine, request: Request) -> Answer {
     engine.execute(
         &Command {
             time_us: 1,
+            day: Date(0),
             request,
         },
         &mut Vec::new(),
@@ -205,6 +206,7 @@ fn nothing_posts_to_a_frozen_or_sealed_date() {
     engine.set_dates(dual(Phase::Frozen));
     let command = Command {
         time_us: 1,
+        day: Date(0),
         request: purchase(1, 10),
     };
     let Decision::Event(mut event) = engine.decide(&command) else {

@@ -388,6 +388,7 @@ fn the_naive_way_breaks_the_day_and_the_engine_has_no_way_to_go_it() {
     let bank = Bank::open();
     let decision = bank.engine.decide(&command::Command {
         time_us: bank.time_us,
+        day: bank.day,
         request: parse("transfer - 100 #1 network=0 from=A to=B"),
     });
     let Decision::Event(whole) = decision else {
@@ -552,4 +553,49 @@ fn dates_without_a_year_at_the_ends_of_years_and_of_february() {
             assert_eq!((totals[0].settlement_date, totals[0].debits.count), (date(settlement), 2));
         }
     }
+}
+
+/// A card is good until its month is over by the calendar: neither a cutover before
+/// midnight nor one that is late makes a difference to it.
+#[test]
+fn a_night_at_a_months_end_expires_no_card() {
+    let (mut with, mut without) = (Bank::open(), Bank::open());
+    // D is 15 March, so that D+16 is the last of the month.
+    for n in 0..16 {
+        with.run(&format!(
+            "cutover D+{n} -> done\nfreeze D+{n} -> done\nseal D+{n} -> done open D+{}",
+            n + 1
+        ));
+    }
+    for bank in [&mut with, &mut without] {
+        bank.day = Date::from_ymd(2026, 3, 31).unwrap();
+        bank.run("purchase lastmonth 1 #1 -> 00 A=999");
+    }
+    // The bank cuts over at half past eleven.
+    with.run(
+        "
+        cutover D+16              -> done grace D+16
+        purchase lastmonth 1 #2   -> 00 bdate=D+17
+        freeze D+16               -> done frozen D+16
+        balance lastmonth 0 #3    -> 00 de54=998/998 bdate=D+17
+        ",
+    );
+    without.run(
+        "
+        purchase lastmonth 1 #2   -> 00 bdate=D
+        balance lastmonth 0 #3    -> 00 de54=998/998
+        ",
+    );
+    // Midnight: now it has expired, whichever date is open.
+    for bank in [&mut with, &mut without] {
+        bank.day = bank.day.next();
+        bank.run(
+            "
+            purchase lastmonth 1 #4 -> 54 A=998
+            purchase lastmonth 1 #2 -> 00 repeat A=998
+            purchase cA 1 #5        -> 00 A=997
+            ",
+        );
+    }
+    with.run("seal D+16 -> done open D+17\npurchase lastmonth 1 #6 -> 54 A=997");
 }

@@ -292,6 +292,8 @@ impl Node {
         let schedule = |plan: &Plan| Schedule::new(&bank(plan)).map_err(|e| e.to_string());
         let hours = schedule(plan)?;
         handle.opens_early(move |date| hours.early_from_us(date));
+        let days = schedule(plan)?;
+        handle.calendar(move |time_us| days.day_at(time_us));
         let keys = keys();
         let node = Self {
             handle,

@@ -403,6 +403,7 @@ impl World {
             self.happened(Effect::Early);
             self.coverage.saw("early opening by a message");
         }
+        self.auditor.model.today = self.plan.hours.today(now_us);
         let plan = &self.plan.links[link];
         self.auditor.took(message, plan)
     }

@@ -172,10 +172,11 @@ impl Engine {
     }
 
     /// As [`Self::newest_of`], the reference: none when it is gone, so that no chain
-    /// leads to what took its number later.
+    /// leads to what took its number later. Without a look at the record itself, which
+    /// would be one more wait for memory in every purchase.
     #[inline]
     pub(crate) fn newest_reference(&self, card: &CardRow) -> RecordRef {
-        if self.newest_of(card).is_some() {
+        if self.memory.is_kept(card.newest, card.last_seq()) {
             card.newest
         } else {
             RecordRef::NONE

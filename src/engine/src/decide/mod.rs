@@ -34,7 +34,7 @@ impl Engine {
             match &command.request {
                 Request::Transaction(transaction) => {
                     let mut event = TransactionEvent::blank(transaction);
-                    self.decide_transaction(transaction, &mut event)
+                    self.decide_transaction(transaction, command.day, &mut event)
                         .map(|()| Body::Transaction(event))
                 }
                 Request::Reversal(reversal) => self.decide_reversal(reversal),

@@ -91,6 +91,7 @@ impl Engine {
     pub(crate) fn decide_transaction(
         &self,
         t: &Transaction,
+        day: Date,
         event: &mut TransactionEvent,
     ) -> Result<(), Answer> {
         event.identity = normal_identity(&t.identity);
@@ -124,7 +125,7 @@ impl Engine {
         } else if t.class == Class::FinancialAdvice {
             self.accept(t, card, relatives, event)
         } else {
-            match self.authorise(t, card, event) {
+            match self.authorise(t, day, card, event) {
                 Ok(()) => ResponseCode::Approved,
                 Err(code) => code,
             }
@@ -214,7 +215,7 @@ impl Engine {
     /// | 13 | amount zero or over 12 digits; cashback above the amount |
     /// | 14 | card unknown, or none where one is needed |
     /// | 41, 43, 57 | card lost, stolen, blocked |
-    /// | 54 | card past the end of its month by the business date, or DE 14 is another |
+    /// | 54 | card past the end of its month by the bank's calendar, or DE 14 is another |
     /// | 77 | from account unknown, internal, or closed (transfer) |
     /// | 76 | to account missing, unknown, internal, closed, or the from account itself |
     /// | 78 | the card's account is closed |
@@ -228,6 +229,7 @@ impl Engine {
     fn authorise(
         &self,
         t: &Transaction,
+        day: Date,
         card: Option<Known<'_>>,
         event: &mut TransactionEvent,
     ) -> Result<(), ResponseCode> {
@@ -236,7 +238,7 @@ impl Engine {
             return Err(ResponseCode::NoSuchCard);
         }
         if let Some((_, card)) = card {
-            self.authorise_card(t, card, event.business_date)?;
+            self.authorise_card(t, card, day)?;
         }
         let (ix, row, to) = self.authorise_accounts(t, card)?;
         if t.operation.is_inquiry() {
@@ -274,7 +276,7 @@ impl Engine {
         &self,
         t: &Transaction,
         card: &CardRow,
-        business_date: Date,
+        day: Date,
     ) -> Result<(), ResponseCode> {
         match card.status() {
             CardStatus::Active => {}
@@ -283,8 +285,8 @@ impl Engine {
             CardStatus::Blocked => return Err(ResponseCode::NotPermittedToCardholder),
         }
         let month = match self.today {
-            (date, month) if date == business_date => month,
-            _ => business_date.yymm(),
+            (date, month) if date == day => month,
+            _ => day.yymm(),
         };
         let expiry = card.expiry_yymm();
         if month > expiry || t.expiry.is_some_and(|sent| sent.yymm() != expiry) {

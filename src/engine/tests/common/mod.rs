@@ -63,6 +63,8 @@ pub struct Bank {
     pub engine: Engine,
     pub log: Vec<u8>,
     pub time_us: u64,
+    /// The calendar day: stays as it is unless a test moves it.
+    pub day: Date,
 }
 
 impl Bank {
@@ -71,6 +73,7 @@ impl Bank {
             engine: Engine::new(options),
             log: Vec::new(),
             time_us: 1_000_000,
+            day: today(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Bank {
         self.time_us += 10;
         let command = Command {
             time_us: self.time_us,
+            day: self.day,
             request,
         };
         // `execute` has a short way of its own for transactions: it must come to

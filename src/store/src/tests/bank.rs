@@ -215,6 +215,7 @@ impl Bank {
             self.live.execute(
                 &Command {
                     time_us: self.time_us,
+                    day: gapless_engine::date::Date(20_000),
                     request: *request,
                 },
                 &mut events,

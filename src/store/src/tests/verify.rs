@@ -74,6 +74,7 @@ fn plant(bank: &mut Bank, event: &Event) {
 fn opening(bank: &Bank) -> Event {
     let command = Command {
         time_us: bank.live.last_time_us() + 1,
+        day: gapless_engine::date::Date(20_000),
         request: put_account(4_000),
     };
     match bank.live.decide(&command) {

@@ -321,6 +321,8 @@ pub struct Model {
     pub seq: u64,
     /// The open dates.
     pub dates: Dates,
+    /// The bank's calendar day when the core took what it took last: cards expire by it.
+    pub today: Day,
     /// By number.
     pub accounts: BTreeMap<Rc<str>, Account>,
     /// By PAN.
@@ -360,6 +362,7 @@ impl Default for Model {
         Self {
             seq: 0,
             dates: Dates::Open(0),
+            today: 0,
             accounts: BTreeMap::new(),
             cards: BTreeMap::new(),
             currencies: BTreeSet::new(),

@@ -468,7 +468,7 @@ impl Model {
             let other = message
                 .number(14)
                 .is_some_and(|sent| sent != u64::from(card.expiry));
-            if calendar::year_month(known.date) > card.expiry || other {
+            if calendar::year_month(self.today) > card.expiry || other {
                 return Err(54);
             }
         }
