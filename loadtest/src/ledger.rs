@@ -67,6 +67,8 @@ pub struct Ledger {
     pub moved_minor: u64,
     /// The same of unanswered ones.
     pub doubtful_minor: u64,
+    /// Entries of the batch for accounts that are none of this run's.
+    pub outside_minor: i64,
     /// Sums have left 63 bits; nothing can be compared.
     pub overflowed: bool,
 }
@@ -127,13 +129,20 @@ impl Ledger {
     }
 
     /// A posting that did not come over the wire: an entry of the bank's batch.
-    pub fn entered(&mut self, account: u32, amount_minor: i64) {
-        if let Some(change) = self.changes.get_mut(account as usize) {
-            match change.net_minor.checked_add(amount_minor) {
-                Some(sum) => change.net_minor = sum,
-                None => self.overflowed = true,
+    ///
+    /// `None`: on an account that is none of this run's.
+    pub fn entered(&mut self, account: Option<u32>, amount_minor: i64) {
+        let change = account.and_then(|account| self.changes.get_mut(account as usize));
+        let sum = match change {
+            Some(change) => {
+                change.postings += 1;
+                &mut change.net_minor
             }
-            change.postings += 1;
+            None => &mut self.outside_minor,
+        };
+        match sum.checked_add(amount_minor) {
+            Some(more) => *sum = more,
+            None => self.overflowed = true,
         }
         self.moved_minor = self.moved_minor.saturating_add(amount_minor.unsigned_abs());
     }
@@ -154,6 +163,7 @@ impl Ledger {
         }
         self.moved_minor = self.moved_minor.saturating_add(other.moved_minor);
         self.doubtful_minor = self.doubtful_minor.saturating_add(other.doubtful_minor);
+        self.outside_minor = self.outside_minor.saturating_add(other.outside_minor);
         self.overflowed |= other.overflowed;
     }
 
@@ -240,8 +250,8 @@ mod tests {
     #[test]
     fn sums_do_not_wrap() {
         let mut ledger = Ledger::new(1);
-        ledger.entered(0, i64::MAX);
-        ledger.entered(0, 1);
+        ledger.entered(Some(0), i64::MAX);
+        ledger.entered(Some(0), 1);
         assert!(ledger.overflowed);
         assert_eq!(ledger.account(0).0.net_minor, i64::MAX);
     }

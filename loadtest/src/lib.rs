@@ -9,7 +9,11 @@
 //! always ends: whatever the host does is counted and shown. Once warm, a
 //! message costs no allocation.
 
+pub mod admin;
 pub mod assertion;
+pub mod audit;
+mod bank;
+pub mod baseline;
 mod board;
 mod card_files;
 pub mod cards;
@@ -17,12 +21,15 @@ mod choice;
 pub mod cli;
 mod clock;
 pub mod commands;
+pub mod compare;
 mod connection;
 pub mod cpu;
 mod flight;
+pub mod host;
 pub mod ledger;
 pub mod mix;
 mod mix_file;
+pub mod night;
 pub mod open_loop;
 mod pace;
 pub mod page;
@@ -33,7 +40,9 @@ mod progress;
 pub mod report;
 mod request;
 mod rng;
+pub mod saturation;
 pub mod schedule;
+pub mod soak;
 pub mod stats;
 mod stream;
 mod tally;

@@ -70,6 +70,12 @@ impl Control {
         self.0.stop();
     }
 
+    /// How long the run has been under way; zero before it began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.0.now_ns())
+    }
+
     /// When the run began; before that, now.
     #[must_use]
     pub fn began(&self) -> Instant {

@@ -32,6 +32,11 @@ impl Progress {
 
     /// What the run looks like now.
     pub fn show(&self, now: &Snapshot) {
+        self.show_as(&now.phase, now);
+    }
+
+    /// The same, with these words before it.
+    pub fn show_as(&self, what: &str, now: &Snapshot) {
         self.0
             .set_position(u64::try_from(now.elapsed.as_millis()).unwrap_or(u64::MAX));
         let p99 = now.p99_us.map_or_else(
@@ -40,8 +45,7 @@ impl Progress {
         );
         let missing = now.sums.lost + now.sums.not_sent;
         self.0.set_message(format!(
-            "{} {}/s, p99 {p99}, in flight {}, declined {}, lost {missing}, connections {}",
-            now.phase,
+            "{what} {}/s, p99 {p99}, in flight {}, declined {}, lost {missing}, connections {}",
             grouped(now.last_second),
             grouped(now.in_flight),
             grouped(now.sums.declined),

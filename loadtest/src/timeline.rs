@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::schedule::ns_of;
+
 /// Latencies in buckets of 6 %, in the space of three cache lines a decade:
 /// small enough for one of them in every slice.
 #[derive(Clone, Debug)]
@@ -203,22 +205,28 @@ impl Timeline {
         self.points(|slice| Some(slice.latency.quantile_us(quantile)? / 1_000.0))
     }
 
+    /// Answers that came between two times since the run's beginning. To the slice.
+    #[must_use]
+    pub fn answered(&self, from: Duration, to: Duration) -> u64 {
+        let slices = self.between(ns_of(from), ns_of(to));
+        slices.map(|slice| slice.answered).sum()
+    }
+
     /// The longest time without any answer that ended between two times since
     /// the run's beginning, in microseconds. To the slice.
     #[must_use]
     pub fn longest_gap_us(&self, from_ns: u64, to_ns: u64) -> u64 {
-        let width = u64::try_from(self.width.as_nanos())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        let first = usize::try_from(from_ns / width).unwrap_or(usize::MAX);
-        let last = usize::try_from(to_ns.div_ceil(width)).unwrap_or(usize::MAX);
-        self.slices
-            .iter()
-            .take(last)
-            .skip(first)
+        self.between(from_ns, to_ns)
             .map(|slice| slice.longest_gap_us)
             .max()
             .unwrap_or(0)
+    }
+
+    fn between(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = &Slice> {
+        let width = ns_of(self.width).max(1);
+        let first = usize::try_from(from_ns / width).unwrap_or(usize::MAX);
+        let last = usize::try_from(to_ns.div_ceil(width)).unwrap_or(usize::MAX);
+        self.slices.iter().take(last).skip(first)
     }
 }
 
@@ -236,7 +244,7 @@ pub(crate) struct Draft {
 impl Draft {
     pub(crate) fn new(width: Duration) -> Self {
         Self {
-            width_ns: crate::schedule::ns_of(width).max(1),
+            width_ns: ns_of(width).max(1),
             slices: Vec::new(),
             spare: Vec::new(),
         }

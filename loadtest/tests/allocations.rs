@@ -97,7 +97,10 @@ fn allocations(target: &str, requests: u64) -> u64 {
         "16",
     ])
     .unwrap()
-    .command;
+    .command
+    else {
+        panic!("run was asked for");
+    };
     let plan = arguments.plan().unwrap();
     let control = Control::new(&plan);
     let before = ALLOCATIONS.load(Ordering::Relaxed);

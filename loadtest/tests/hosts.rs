@@ -99,7 +99,10 @@ fn run(address: SocketAddr, arguments: &[&str]) -> Ran {
     let base = ["gapless-loadtest", "run", "--target", &target];
     let Command::Run(arguments) = Cli::try_parse_from(base.iter().chain(arguments))
         .unwrap()
-        .command;
+        .command
+    else {
+        panic!("run was asked for");
+    };
     let plan = arguments.plan().unwrap();
     let control = Control::new(&plan);
     let mut last = None;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gapless_iso8583::{Dialect, Framing};
 
-use super::{HostArguments, LoadArguments, RunArguments, TrafficArguments};
+use super::{HostArguments, LoadArguments, RunArguments, SaturateArguments, TrafficArguments};
 use crate::cards::{Cards, Range};
 use crate::mix::{Kind, Mix};
 use crate::plan::{Amounts, Load, MAX_IN_FLIGHT, Plan, Until};
@@ -32,45 +32,74 @@ impl RunArguments {
     /// The host has no address, a file cannot be read or is wrong (with its line),
     /// or the arguments do not go together.
     pub fn plan(&self) -> anyhow::Result<Plan> {
-        let host = &self.host;
-        let address = address(&host.target)?;
-        let (mix, amount) = self.traffic.mix()?;
-        let cards = self.traffic.cards()?;
-        ensure!(cards.count() > 0, "there is no card to use");
-        ensure!(
-            !mix.has(Kind::Transfer) || cards.accounts() > 1,
-            "a transfer needs two accounts or more"
-        );
-        if let Some(exponent) = self.traffic.zipf {
+        let load = self.load.load()?;
+        if self.bank.night.is_some() {
             ensure!(
-                (0.0..=10.0).contains(&exponent),
-                "--zipf: an exponent is 0 to 10"
+                self.load.rate.len() < 2 && self.load.requests.is_none(),
+                "--night needs one --rate, or a closed loop with --seconds"
             );
         }
-        let load = self.load.load()?;
         Ok(Plan {
-            target: host.target.clone(),
-            tls: host.tls()?,
-            dialect: host.dialect()?,
-            framing: Framing {
-                tpdu: host.tpdu,
-                inclusive: host.inclusive,
-                ..Framing::new(host.length.form())
-            },
             connections: self.load.connections,
             threads: self.load.threads.min(self.load.connections),
             load,
             warm_up: Duration::from_secs(self.load.warm_up_seconds),
-            timeout: Duration::from_millis(host.timeout_ms),
-            cards: Arc::new(cards),
-            zipf: self.traffic.zipf,
-            mix,
-            amount,
-            currency: self.traffic.currency,
-            seed: self.traffic.seed,
-            ..Plan::closed(address, 1, 1, Duration::ZERO)
+            night: self.bank.night.is_some(),
+            ledger: self.bank.ledger,
+            ..plan(&self.host, &self.traffic)?
         })
     }
+}
+
+impl SaturateArguments {
+    /// As [`RunArguments::plan`]; the load is the search's.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        Ok(Plan {
+            connections: self.connections,
+            threads: self.threads.min(self.connections),
+            ..plan(&self.host, &self.traffic)?
+        })
+    }
+}
+
+/// Host and traffic, with some open load.
+fn plan(host: &HostArguments, traffic: &TrafficArguments) -> anyhow::Result<Plan> {
+    let address = address(&host.target)?;
+    let (mix, amount) = traffic.mix()?;
+    let cards = traffic.cards()?;
+    ensure!(cards.count() > 0, "there is no card to use");
+    ensure!(
+        !mix.has(Kind::Transfer) || cards.accounts() > 1,
+        "a transfer needs two accounts or more"
+    );
+    if let Some(exponent) = traffic.zipf {
+        ensure!(
+            (0.0..=10.0).contains(&exponent),
+            "--zipf: an exponent is 0 to 10"
+        );
+    }
+    Ok(Plan {
+        target: host.target.clone(),
+        tls: host.tls()?,
+        dialect: host.dialect()?,
+        framing: Framing {
+            tpdu: host.tpdu,
+            inclusive: host.inclusive,
+            ..Framing::new(host.length.form())
+        },
+        timeout: Duration::from_millis(host.timeout_ms),
+        cards: Arc::new(cards),
+        zipf: traffic.zipf,
+        mix,
+        amount,
+        currency: traffic.currency,
+        seed: traffic.seed,
+        echo: host.echo,
+        ..Plan::open(address, 1, Duration::from_secs(DEFAULT_SECONDS))
+    })
 }
 
 /// The first address of a HOST:PORT.

@@ -2,6 +2,7 @@
 
 mod build;
 
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gapless_iso8583::LengthForm;
 
 use crate::mix::Mix;
+use crate::night::Mode;
 use crate::plan::MAX_IN_FLIGHT;
 use crate::schedule::Spacing;
 
@@ -26,6 +28,183 @@ pub struct Cli {
 pub enum Command {
     /// One run: in a closed loop, or with --rate in an open one.
     Run(RunArguments),
+    /// A server to compare with, on this machine.
+    Baseline(BaselineArguments),
+    /// null, null-durable and the daemon in turns, all started by this command.
+    Compare(CompareArguments),
+    /// The highest rate at which p99 stays under a bound.
+    Saturate(SaturateArguments),
+    /// A long run: flat memory, flat latency, right books.
+    Soak(SoakArguments),
+}
+
+/// Arguments of `saturate`.
+#[derive(Clone, Debug, Args)]
+pub struct SaturateArguments {
+    /// Whom to load.
+    #[command(flatten)]
+    pub host: HostArguments,
+    /// With what.
+    #[command(flatten)]
+    pub traffic: TrafficArguments,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub connections: u32,
+    /// Threads that share the connections.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
+    /// p99 must stay under this.
+    #[arg(long, default_value_t = 10_000, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(1..=600_000_000))]
+    pub p99_us: u64,
+    /// The first rate; it doubles until one is not held.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub from: u64,
+    /// The highest rate to try.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub to: u64,
+    /// How long each rate is held.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub step_seconds: u64,
+    /// How arrivals are spaced.
+    #[arg(long, value_enum, default_value_t = Spacing::Even)]
+    pub spacing: Spacing,
+    /// Everything, for machines.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Everything as one page, with the curve.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// No progress bar.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `soak`.
+#[derive(Clone, Debug, Args)]
+pub struct SoakArguments {
+    /// How long.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub minutes: u64,
+    /// Requests a second.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub rate: u64,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub connections: u32,
+    /// Cards of the daemon.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=99_000_000))]
+    pub cards: u32,
+    /// Shares by type.
+    #[arg(
+        long,
+        default_value = "purchase=70,balance=10,transfer=10,refund=4,advice=2,reversal=2,repeat=2"
+    )]
+    pub mix: Mix,
+    /// A night in the second third.
+    #[arg(long)]
+    pub night: bool,
+    /// The daemon's program (built by cargo if not given).
+    #[arg(long, value_name = "PROGRAM")]
+    pub gapless: Option<PathBuf>,
+    /// Folder for its data (the working directory if not given).
+    #[arg(long, value_name = "DIR")]
+    pub disk: Option<PathBuf>,
+    /// The last quarter's memory, without what must be remembered of the
+    /// transactions, at most so many percent of the second's.
+    #[arg(long, default_value_t = 115, value_name = "PERCENT")]
+    pub memory_percent: u64,
+    /// What the daemon is expected to remember of each transaction
+    /// (docs/benchmarks.md).
+    #[arg(long, default_value_t = 100, value_name = "BYTES")]
+    pub transaction_bytes: u64,
+    /// The last quarter's p99 at most so many percent of the first's.
+    #[arg(long, default_value_t = 150, value_name = "PERCENT")]
+    pub p99_percent: u64,
+    /// Everything, for machines.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Everything as one page.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// No progress bar.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArguments {
+    /// Rounds; each runs every cell against every host.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rounds: u32,
+    /// How long each run is measured.
+    #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub run_ms: u64,
+    /// How long it is warmed up before.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    pub warm_up_ms: u64,
+    /// Three rounds of short runs: whether it works, not what it says.
+    #[arg(long, conflicts_with_all = ["rounds", "run_ms", "warm_up_ms"])]
+    pub quick: bool,
+    /// Cards of the daemon.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=99_000_000))]
+    pub cards: u32,
+    /// Only these cells: 1 to 5 the closed ones (C1x1, C8x1, C64x1, C8x32, C64x32),
+    /// 6 the open one.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=6))]
+    pub cells: Vec<u64>,
+    /// The daemon's program (built by cargo if not given).
+    #[arg(long, value_name = "PROGRAM")]
+    pub gapless: Option<PathBuf>,
+    /// Folder on the disk that is to be judged (the working directory if not
+    /// given); needs some gigabytes.
+    #[arg(long, value_name = "DIR")]
+    pub disk: Option<PathBuf>,
+    /// Exit status 3 if a goal is missed.
+    #[arg(long)]
+    pub strict: bool,
+    /// Everything, for machines.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Everything as one page.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// No progress bar.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `baseline`.
+#[derive(Clone, Debug, Args)]
+pub struct BaselineArguments {
+    /// What it does with a request before it sends it back.
+    #[arg(value_enum)]
+    pub kind: BaselineKind,
+    /// Where to listen; port 0 takes any free port.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// How a frame's length is written.
+    #[arg(long, value_enum, default_value_t = Length::Binary2)]
+    pub length: Length,
+    /// The length counts itself.
+    #[arg(long)]
+    pub inclusive: bool,
+    /// Each message follows a TPDU of five bytes.
+    #[arg(long)]
+    pub tpdu: bool,
+    /// null-durable: the folder of its file (256 MiB), on the disk that is to be
+    /// judged.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// Servers to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BaselineKind {
+    /// Nothing.
+    Null,
+    /// Makes its bytes durable: group commit, fdatasync.
+    NullDurable,
 }
 
 /// Arguments of `run`.
@@ -40,9 +219,36 @@ pub struct RunArguments {
     /// With what.
     #[command(flatten)]
     pub traffic: TrafficArguments,
+    /// Whether money is right, and the night.
+    #[command(flatten)]
+    pub bank: BankArguments,
     /// What to tell.
     #[command(flatten)]
     pub report: ReportArguments,
+}
+
+/// What is asked of the bank behind the host.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Bank")]
+pub struct BankArguments {
+    /// Keeps own books, and compares them with the host's when the run has ended:
+    /// nobody else may use these accounts meanwhile.
+    #[arg(long)]
+    pub ledger: bool,
+    /// A night in the middle: of one's own (cutover, freeze, some entries, seal),
+    /// or somebody else's that is waited for.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "own")]
+    pub night: Option<Mode>,
+    /// The batch's entries of that night (id,account,currency,amount_minor): posted
+    /// in one's own, else only booked.
+    #[arg(long, value_name = "CSV", requires = "night")]
+    pub night_entries: Option<PathBuf>,
+    /// The host's admin side, for --ledger and --night.
+    #[arg(long, default_value = "http://127.0.0.1:8580", value_name = "URL")]
+    pub admin: String,
+    /// File with its bearer token.
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
 }
 
 /// Whom to load, and how it is spoken to.
@@ -77,6 +283,10 @@ pub struct HostArguments {
     /// Its key.
     #[arg(long, requires = "tls_cert", value_name = "PEM")]
     pub tls_key: Option<PathBuf>,
+    /// The host sends requests back as they are, as the baselines do: such a copy
+    /// counts as an approval.
+    #[arg(long)]
+    pub echo: bool,
     /// An answer that takes longer is late; after twice the time its request is
     /// given up as lost.
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]

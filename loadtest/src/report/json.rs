@@ -4,6 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{QUANTILES, load_in_words, per_second};
+use crate::audit::Audit;
+use crate::night::Night;
 use crate::open_loop::{Outcome, Phase};
 use crate::plan::Plan;
 use crate::stats::Stats;
@@ -88,6 +90,49 @@ fn of_phase(outcome: &Outcome, phase: &Phase) -> Value {
         );
     }
     value
+}
+
+/// A further part.
+pub fn add(value: &mut Value, name: &str, part: Value) {
+    if let Value::Object(fields) = value {
+        fields.insert(name.to_owned(), part);
+    }
+}
+
+/// The night and the comparison of books, where there were any.
+pub fn add_bank(value: &mut Value, night: Option<&Night>, audit: Option<&Audit>) {
+    let Value::Object(fields) = value else {
+        return;
+    };
+    if let Some(night) = night {
+        let steps: Vec<_> = night
+            .steps
+            .iter()
+            .map(|step| {
+                json!({
+                    "step": step.name,
+                    "at_s": step.at.as_secs_f64(),
+                    "took_s": step.took.as_secs_f64(),
+                })
+            })
+            .collect();
+        let told = json!({ "date": night.date, "steps": steps, "failed": night.failed });
+        fields.insert("night".to_owned(), told);
+    }
+    if let Some(audit) = audit {
+        let differences: Vec<_> = audit.differences.iter().map(ToString::to_string).collect();
+        let told = json!({
+            "right": audit.is_right(),
+            "touched": audit.touched,
+            "compared": audit.compared,
+            "different": audit.different,
+            "differences": differences,
+            "faults": audit.faults,
+            "notes": audit.notes,
+            "moved_minor": audit.moved_minor,
+        });
+        fields.insert("ledger".to_owned(), told);
+    }
 }
 
 /// Counts and latencies.

@@ -1,75 +1,46 @@
-//! What the commands do.
+//! `run`: one run.
 
-use std::path::Path;
-use std::process::ExitCode;
-
-use anyhow::Context;
-
+use super::{Fault, status, usage, write};
 use crate::assertion::{Assertion, Facts};
-use crate::cli::{Cli, Command, ReportArguments, RunArguments};
-use crate::open_loop::{self, Control, Outcome};
+use crate::bank::Bank;
+use crate::cli::{ReportArguments, RunArguments};
+use crate::open_loop::{Control, Outcome};
 use crate::page::Tile;
 use crate::progress::Progress;
 use crate::report::{self, per_second};
 use crate::schedule::ns_of;
 
-/// Exit statuses beside success.
-pub mod status {
-    /// The machine, or a file to be written, failed.
-    pub const FAILED: u8 = 1;
-    /// The arguments, or a file that they name, are wrong.
-    pub const USAGE: u8 = 2;
-    /// An assertion does not hold, money is not right, or the host approved
-    /// nothing.
-    pub const MISSED: u8 = 3;
-}
-
-/// Does what the command line says, and tells it on standard output.
-#[must_use]
-pub fn main(cli: &Cli) -> ExitCode {
-    let Command::Run(arguments) = &cli.command;
-    match run(arguments) {
-        Ok(code) => ExitCode::from(code),
-        Err(fault) => {
-            eprintln!("gapless-loadtest: {:#}", fault.error);
-            ExitCode::from(fault.status)
-        }
-    }
-}
-
-/// What went wrong, and with which exit status it ends.
-struct Fault {
-    error: anyhow::Error,
-    status: u8,
-}
-
-fn usage(error: anyhow::Error) -> Fault {
-    Fault {
-        error,
-        status: status::USAGE,
-    }
-}
-
-impl From<anyhow::Error> for Fault {
-    fn from(error: anyhow::Error) -> Self {
-        Self {
-            error,
-            status: status::FAILED,
-        }
-    }
-}
-
-fn run(arguments: &RunArguments) -> Result<u8, Fault> {
+pub(super) fn run(arguments: &RunArguments) -> Result<u8, Fault> {
     let plan = arguments.plan().map_err(usage)?;
+    let bank = Bank::new(&plan, &arguments.bank)?;
     print!("{}", report::heading(&plan));
     let control = Control::new(&plan);
     let progress = Progress::new(plan.lasts(), arguments.report.quiet);
-    let outcome = open_loop::run(&plan, &control, |now| progress.show(now))?;
+    let (mut outcome, night) = bank.run(&plan, &control, |now| progress.show(now))?;
     progress.finish();
     print!("{}", report::table(&outcome)?);
-    let checks = judge(&outcome, &arguments.report)?;
+    let mut checks = judge(&outcome, &arguments.report)?;
+    if let Some(night) = &night {
+        println!("\n  {}", night.told());
+        checks.hold &= night.failed.is_none();
+    }
+    let audit = bank.audit(&plan, &mut outcome, night.as_ref())?;
+    if let Some(audit) = &audit {
+        println!("\n  {}", audit.told());
+        checks.hold &= audit.is_right();
+        let figure = if audit.is_right() {
+            "right"
+        } else {
+            "NOT RIGHT"
+        };
+        let label = format!("money, {} accounts compared", audit.compared);
+        checks
+            .tiles
+            .push(Tile::judged(figure, label, audit.is_right()));
+    }
     if let Some(path) = &arguments.report.json {
-        let value = report::json::run(&plan, &outcome)?;
+        let mut value = report::json::run(&plan, &outcome)?;
+        report::json::add_bank(&mut value, night.as_ref(), audit.as_ref());
         write(path, &format!("{value:#}\n"))?;
     }
     if let Some(path) = &arguments.report.html {
@@ -110,8 +81,4 @@ fn judge(outcome: &Outcome, arguments: &ReportArguments) -> anyhow::Result<Check
         checks.hold &= holds;
     }
     Ok(checks)
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| path.display().to_string())
 }

@@ -1,0 +1,48 @@
+//! `compare`: the daemon beside the baselines.
+
+use std::time::Duration;
+
+use super::{Fault, status, usage, write};
+use crate::cli::CompareArguments;
+use crate::compare::{self, CELLS, Cell, Comparison};
+use crate::host;
+
+pub(super) fn compare(arguments: &CompareArguments) -> Result<u8, Fault> {
+    let disk = match &arguments.disk {
+        Some(disk) => disk.clone(),
+        None => host::default_disk()?,
+    };
+    host::check_disk(&disk).map_err(usage)?;
+    let (rounds, run_ms, warm_up_ms) = if arguments.quick {
+        (3, 500, 200)
+    } else {
+        (arguments.rounds, arguments.run_ms, arguments.warm_up_ms)
+    };
+    let wanted =
+        |(number, _): &(u64, Cell)| arguments.cells.is_empty() || arguments.cells.contains(number);
+    let comparison = Comparison {
+        program: host::program(arguments.gapless.as_ref()).map_err(usage)?,
+        disk,
+        rounds,
+        lasts: Duration::from_millis(run_ms),
+        warm_up: Duration::from_millis(warm_up_ms),
+        cards: arguments.cards,
+        cells: (1..)
+            .zip(CELLS)
+            .filter(wanted)
+            .map(|(_, cell)| cell)
+            .collect(),
+    };
+    let samples = comparison.run(arguments.quiet)?;
+    let (text, met) = compare::table(&comparison, &samples);
+    print!("{text}");
+    if let Some(path) = &arguments.json {
+        let value = compare::json(&comparison, &samples);
+        write(path, &format!("{value:#}\n"))?;
+    }
+    if let Some(path) = &arguments.html {
+        write(path, &compare::html(&comparison, &samples))?;
+    }
+    let missed = arguments.strict && !met;
+    Ok(if missed { status::MISSED } else { 0 })
+}

@@ -1,0 +1,89 @@
+//! What the commands do.
+
+mod compare;
+mod run;
+mod saturate;
+mod soak;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use gapless_iso8583::Framing;
+
+use crate::baseline;
+use crate::cli::{BaselineArguments, BaselineKind, Cli, Command};
+
+/// Exit statuses beside success.
+pub mod status {
+    /// The machine, or a file to be written, failed.
+    pub const FAILED: u8 = 1;
+    /// The arguments, or a file that they name, are wrong.
+    pub const USAGE: u8 = 2;
+    /// An assertion does not hold, money is not right, or the host approved
+    /// nothing.
+    pub const MISSED: u8 = 3;
+}
+
+/// Does what the command line says, and tells it on standard output.
+#[must_use]
+pub fn main(cli: &Cli) -> ExitCode {
+    let done = match &cli.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Baseline(arguments) => serve(arguments),
+        Command::Compare(arguments) => compare::compare(arguments),
+        Command::Saturate(arguments) => saturate::saturate(arguments),
+        Command::Soak(arguments) => soak::soak(arguments),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(fault) => {
+            eprintln!("gapless-loadtest: {:#}", fault.error);
+            ExitCode::from(fault.status)
+        }
+    }
+}
+
+/// What went wrong, and with which exit status it ends.
+struct Fault {
+    error: anyhow::Error,
+    status: u8,
+}
+
+fn usage(error: anyhow::Error) -> Fault {
+    Fault {
+        error,
+        status: status::USAGE,
+    }
+}
+
+impl From<anyhow::Error> for Fault {
+    fn from(error: anyhow::Error) -> Self {
+        Self {
+            error,
+            status: status::FAILED,
+        }
+    }
+}
+
+/// Serves until it is killed, and says where.
+fn serve(arguments: &BaselineArguments) -> Result<u8, Fault> {
+    let framing = Framing {
+        tpdu: arguments.tpdu,
+        inclusive: arguments.inclusive,
+        ..Framing::new(arguments.length.form())
+    };
+    let listening = |address| println!("listening addr={address}");
+    match arguments.kind {
+        BaselineKind::Null => baseline::null::run(arguments.listen, framing, listening)?,
+        BaselineKind::NullDurable => {
+            baseline::durable::run(arguments.listen, framing, &arguments.dir, listening)?;
+        }
+    }
+    Ok(0)
+}
+
+/// Writes a report.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,335 @@
+//! What a comparison is told as.
+#![allow(
+    clippy::float_arithmetic,
+    reason = "ratios and their bounds are real numbers; no money here"
+)]
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::judge::{Ratio, median, paired};
+use super::{CELLS, Cell, Comparison, Sample, Who};
+use crate::page::{Page, Tile};
+use crate::plot::human;
+use crate::report::grouped;
+
+/// A goal of the daemon against null-durable in the same run.
+struct Goal {
+    name: String,
+    /// What the table says of it: figure with bounds, and the goal.
+    told: String,
+    met: bool,
+}
+
+/// The figure of each round, of one host in one cell.
+fn figures(samples: &[Sample], cell: Cell, who: Who, of: impl Fn(&Sample) -> u64) -> Vec<f64> {
+    samples
+        .iter()
+        .filter(|sample| sample.cell == cell && sample.who == who)
+        .map(|sample| of(sample) as f64)
+        .collect()
+}
+
+/// The daemon's figure by null-durable's, round by round.
+fn ratio(samples: &[Sample], cell: Cell, of: impl Fn(&Sample) -> u64 + Copy) -> Option<Ratio> {
+    let gapless = figures(samples, cell, Who::Gapless, of);
+    let durable = figures(samples, cell, Who::Durable, of);
+    let pairs: Vec<_> = gapless.into_iter().zip(durable).collect();
+    paired(&pairs)
+}
+
+fn told(ratio: Option<Ratio>) -> String {
+    ratio.map_or_else(
+        || "-".to_owned(),
+        |ratio| {
+            format!(
+                "{:.2}x ({:.2} to {:.2})",
+                ratio.median, ratio.low, ratio.high
+            )
+        },
+    )
+}
+
+fn goals(samples: &[Sample]) -> Vec<Goal> {
+    let cells = CELLS
+        .into_iter()
+        .filter(|cell| samples.iter().any(|sample| sample.cell == *cell));
+    let mut goals = Vec::new();
+    let mut goal = |name: String, ratio: Option<Ratio>, told_goal: &str, met: bool| {
+        goals.push(Goal {
+            name,
+            told: format!("{}, {told_goal}", told(ratio)),
+            met,
+        });
+    };
+    for cell in cells {
+        let name = cell.name();
+        if let Cell::Open(..) = cell {
+            for (label, of) in [
+                (
+                    "p50",
+                    (|sample: &Sample| sample.p50_ns) as fn(&Sample) -> u64,
+                ),
+                ("p99", |sample| sample.p99_ns),
+            ] {
+                let ratio = ratio(samples, cell, of);
+                let met = ratio.is_some_and(|ratio| ratio.median <= 1.25);
+                goal(
+                    format!("{name} {label}"),
+                    ratio,
+                    "median at most 1.25x",
+                    met,
+                );
+            }
+            continue;
+        }
+        let rate = ratio(samples, cell, |sample| sample.per_second);
+        let met = rate.is_some_and(|ratio| ratio.low >= 0.8);
+        goal(
+            format!("{name} throughput"),
+            rate,
+            "lower bound at least 0.80x",
+            met,
+        );
+        if cell == Cell::Closed(8, 32) {
+            let cpu = ratio(samples, cell, |sample| sample.cpu_ns);
+            let met = cpu.is_some_and(|ratio| ratio.median <= 2.0);
+            goal(
+                format!("{name} server CPU"),
+                cpu,
+                "median at most 2.00x",
+                met,
+            );
+        }
+    }
+    goals
+}
+
+/// One row a cell and figure: the three hosts' medians, and the daemon's ratio.
+fn rows(samples: &[Sample]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for cell in CELLS {
+        if !samples.iter().any(|sample| sample.cell == cell) {
+            continue;
+        }
+        let name = cell.name();
+        let mut row = |label: &str, of: fn(&Sample) -> u64, show: fn(f64) -> String| {
+            let mut cells = vec![format!("{name} {label}")];
+            for who in Who::ALL {
+                cells.push(show(median(&figures(samples, cell, who, of))));
+            }
+            cells.push(told(ratio(samples, cell, of)));
+            rows.push(cells);
+        };
+        let us = |ns: f64| format!("{:.1} us", ns / 1_000.0);
+        if let Cell::Closed(..) = cell {
+            row(
+                "per second",
+                |sample| sample.per_second,
+                |rate| grouped(rate as u64),
+            );
+        }
+        row("p50", |sample| sample.p50_ns, us);
+        row("p99", |sample| sample.p99_ns, us);
+        row(
+            "server CPU",
+            |sample| sample.cpu_ns,
+            |ns| format!("{:.2} us", ns / 1_000.0),
+        );
+    }
+    rows
+}
+
+const HEAD: [&str; 5] = [
+    "median",
+    "null",
+    "null-durable",
+    "gapless",
+    "gapless / null-durable",
+];
+
+/// The table at the end, and whether every goal is met.
+#[must_use]
+pub fn table(comparison: &Comparison, samples: &[Sample]) -> (String, bool) {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{}\n", heading(comparison));
+    let widths = [22, 12, 14, 12, 26];
+    let mut line = |cells: &[String]| {
+        for ((place, cell), width) in cells.iter().enumerate().zip(widths) {
+            let _ = if place == 0 {
+                write!(text, "  {cell:<width$}")
+            } else {
+                write!(text, " {cell:>width$}")
+            };
+        }
+        text.push('\n');
+    };
+    line(&HEAD.map(str::to_owned));
+    for row in rows(samples) {
+        line(&row);
+    }
+    text.push('\n');
+    let goals = goals(samples);
+    for goal in &goals {
+        let word = if goal.met { "met" } else { "MISSED" };
+        let _ = writeln!(text, "  goal: {}: {}: {word}", goal.name, goal.told);
+    }
+    let missed: u64 = samples.iter().map(|sample| sample.missed).sum();
+    if missed > 0 {
+        let _ = writeln!(
+            text,
+            "  ! {} requests were not approved: their hosts were not measured fairly",
+            grouped(missed)
+        );
+    }
+    (text, missed == 0 && goals.iter().all(|goal| goal.met))
+}
+
+fn heading(comparison: &Comparison) -> String {
+    format!(
+        "{} rounds in turns, {} ms each after {} ms of warm-up; {} cards; in brackets 95 % \
+         confidence bounds of the median paired ratio",
+        comparison.rounds,
+        comparison.lasts.as_millis(),
+        comparison.warm_up.as_millis(),
+        grouped(comparison.cards.into()),
+    )
+}
+
+/// Everything, for machines.
+#[must_use]
+pub fn json(comparison: &Comparison, samples: &[Sample]) -> Value {
+    let runs: Vec<_> = samples
+        .iter()
+        .map(|sample| {
+            json!({
+                "round": sample.round,
+                "cell": sample.cell.name(),
+                "host": sample.who.name(),
+                "answered_per_second": sample.per_second,
+                "p50_ns": sample.p50_ns,
+                "p99_ns": sample.p99_ns,
+                "server_cpu_ns_per_answer": sample.cpu_ns,
+                "not_approved": sample.missed,
+            })
+        })
+        .collect();
+    let goals: Vec<_> = goals(samples)
+        .into_iter()
+        .map(|goal| json!({ "goal": goal.name, "told": goal.told, "met": goal.met }))
+        .collect();
+    json!({
+        "version": 1,
+        "rounds": comparison.rounds,
+        "cards": comparison.cards,
+        "runs": runs,
+        "goals": goals,
+    })
+}
+
+/// Everything as a page.
+#[must_use]
+pub fn html(comparison: &Comparison, samples: &[Sample]) -> String {
+    let mut page = Page::new("Gapless beside its physical limits", &heading(comparison));
+    let tiles: Vec<Tile> = goals(samples)
+        .into_iter()
+        .map(|goal| {
+            let figure = goal.told.split(' ').next().unwrap_or_default().to_owned();
+            Tile::judged(figure, goal.name, goal.met)
+        })
+        .collect();
+    page.tiles(&tiles);
+    page.note("gapless by null-durable, medians of paired ratios; green: the goal is met");
+    page.heading("Throughput");
+    page.plot(&bars(samples));
+    page.heading("All figures");
+    page.table(&HEAD, &rows(samples));
+    page.note(
+        "null sends back what comes; null-durable makes its bytes durable by group commit and \
+         fdatasync first; gapless authorises each request and makes the answer durable.",
+    );
+    page.html()
+}
+
+/// Bars of the medians, on a logarithmic axis.
+fn bars(samples: &[Sample]) -> String {
+    let mut svg = String::new();
+    let _ = draw_bars(samples, &mut svg);
+    svg
+}
+
+fn draw_bars(samples: &[Sample], svg: &mut String) -> std::fmt::Result {
+    let (width, height, top, floor) = (960.0, 330.0, 70.0, 285.0);
+    write!(
+        svg,
+        r##"<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="Throughput" font-family="system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif" xmlns="http://www.w3.org/2000/svg"><text x="16" y="26" font-size="17" font-weight="600" fill="#16202a">Answers a second, closed loop</text><text x="16" y="46" font-size="12.5" fill="#5b6770">connections x in flight; medians; logarithmic</text>"##
+    )?;
+    let colours = ["#9aa5b1", "#5b6770", "#0b6bcb"];
+    let cells: Vec<_> = CELLS
+        .into_iter()
+        .filter(|cell| matches!(cell, Cell::Closed(..)))
+        .filter(|cell| samples.iter().any(|sample| sample.cell == *cell))
+        .collect();
+    let values: Vec<Vec<f64>> = cells
+        .iter()
+        .map(|cell| {
+            Who::ALL
+                .map(|who| median(&figures(samples, *cell, who, |sample| sample.per_second)))
+                .to_vec()
+        })
+        .collect();
+    let flat = || {
+        values
+            .iter()
+            .flatten()
+            .copied()
+            .filter(|value| *value > 0.0)
+    };
+    let most = flat().fold(1.0, f64::max).log10();
+    let least = (flat().fold(f64::INFINITY, f64::min).min(1e9))
+        .log10()
+        .floor();
+    let group = (width - 40.0) / cells.len().max(1) as f64;
+    for (place, (cell, values)) in cells.iter().zip(&values).enumerate() {
+        let left = 20.0 + place as f64 * group;
+        for (number, (value, colour)) in values.iter().zip(colours).enumerate() {
+            let share =
+                ((value.max(1.0).log10() - least) / (most - least).max(0.1)).clamp(0.02, 1.0);
+            let tall = share * (floor - top - 20.0);
+            let bar = (group - 36.0) / 3.0;
+            let x = left + 18.0 + number as f64 * bar;
+            write!(
+                svg,
+                r##"<rect x="{x:.1}" y="{:.1}" width="{:.1}" height="{tall:.1}" rx="3" fill="{colour}"/><text x="{:.1}" y="{:.1}" font-size="11.5" text-anchor="middle" fill="#16202a">{}</text>"##,
+                floor - tall,
+                bar - 4.0,
+                x + bar / 2.0 - 2.0,
+                floor - tall - 5.0,
+                human(*value)
+            )?;
+        }
+        write!(
+            svg,
+            r##"<text x="{:.1}" y="{:.1}" font-size="13" text-anchor="middle" fill="#16202a">{}</text>"##,
+            left + group / 2.0,
+            floor + 20.0,
+            cell.name()
+        )?;
+    }
+    for (number, (who, colour)) in Who::ALL.into_iter().zip(colours).enumerate() {
+        let x = 620.0 + number as f64 * 110.0;
+        write!(
+            svg,
+            r##"<rect x="{x}" y="16" width="12" height="12" rx="3" fill="{colour}"/><text x="{:.1}" y="26" font-size="12.5" fill="#16202a">{}</text>"##,
+            x + 18.0,
+            who.name()
+        )?;
+    }
+    write!(
+        svg,
+        r##"<line x1="20" x2="{:.1}" y1="{floor}" y2="{floor}" stroke="#9aa5b1"/></svg>"##,
+        width - 20.0
+    )
+}
