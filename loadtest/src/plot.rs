@@ -15,7 +15,7 @@ pub struct Series {
     /// Points (x, y), ascending in x. Points that are no numbers are left out,
     /// and on a logarithmic axis those not above zero.
     pub points: Vec<(f64, f64)>,
-    /// Which of the eight colours: see [`COLOURS`].
+    /// Which of the nine colours: see [`COLOURS`].
     pub colour: usize,
     /// Whether each point is marked.
     pub dots: bool,
@@ -109,8 +109,9 @@ pub struct Plot {
 }
 
 /// Colours that stay apart for the colour-blind too (after Okabe and Ito).
-pub const COLOURS: [&str; 8] = [
+pub const COLOURS: [&str; 9] = [
     "#0b6bcb", "#d1495b", "#e09f1f", "#1b998b", "#7a4fbf", "#5b6770", "#c06c2e", "#3aa0d8",
+    "#c3ccd6",
 ];
 
 const WIDTH: f64 = 960.0;
@@ -330,7 +331,7 @@ impl Plot {
                 (to - from).max(1.0),
                 HEIGHT - BOTTOM - TOP,
                 f64::midpoint(from, to).clamp(LEFT + 20.0, WIDTH - RIGHT - 20.0),
-                TOP + 15.0,
+                TOP - 5.0,
                 escape(&window.label)
             )?;
         }

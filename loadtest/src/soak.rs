@@ -14,7 +14,6 @@ use crate::open_loop::Outcome;
 use crate::page::{Page, Tile};
 use crate::plot::{Axis, Plot, Series};
 use crate::report::{grouped, html, ms};
-use crate::schedule::ns_of;
 use crate::timeline::{Sketch, Slice};
 
 /// Memory of the host over the run.
@@ -222,7 +221,7 @@ pub fn page(
     let plot = Plot {
         title: "Memory over time".to_owned(),
         note: "resident, of the host's process".to_owned(),
-        x: Axis::linear("seconds"),
+        x: html::seconds(),
         y: Axis::linear("MiB"),
         series: vec![Series::line("resident", 3, points)],
         ..Plot::default()
@@ -231,8 +230,6 @@ pub fn page(
     let windows = html::windows(outcome);
     page.plot(&html::latencies(&outcome.timeline, &windows).svg());
     page.plot(&html::rates(&outcome.timeline, &windows).svg());
-    let lasted = ms(ns_of(outcome.elapsed));
-    page.note(&format!("{lasted} in all"));
     page.html()
 }
 

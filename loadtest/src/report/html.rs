@@ -102,6 +102,14 @@ pub(crate) fn windows(outcome: &Outcome) -> Vec<Window> {
     .collect()
 }
 
+/// Since the run began.
+pub(crate) fn seconds() -> Axis {
+    Axis {
+        least: Some(0.0),
+        ..Axis::linear("seconds")
+    }
+}
+
 /// Requests and answers a second over time.
 #[must_use]
 pub fn rates(timeline: &Timeline, windows: &[Window]) -> Plot {
@@ -128,7 +136,7 @@ pub fn rates(timeline: &Timeline, windows: &[Window]) -> Plot {
     Plot {
         title: "Throughput over time".to_owned(),
         note: "requests a second by intended send time, answers a second by arrival".to_owned(),
-        x: Axis::linear("seconds"),
+        x: seconds(),
         y: Axis::linear("per second"),
         series,
         windows: windows.to_vec(),
@@ -141,11 +149,14 @@ pub fn rates(timeline: &Timeline, windows: &[Window]) -> Plot {
 pub fn latencies(timeline: &Timeline, windows: &[Window]) -> Plot {
     Plot {
         title: "Latency over time".to_owned(),
-        note: "from the intended send time; one point a tenth of a second".to_owned(),
-        x: Axis::linear("seconds"),
+        note: format!(
+            "from the intended send time; one point every {} ms",
+            timeline.width.as_millis()
+        ),
+        x: seconds(),
         y: Axis::log("milliseconds"),
         series: vec![
-            Series::line("max", 6, timeline.latencies_ms(1.0)),
+            Series::line("max", 8, timeline.latencies_ms(1.0)),
             Series::line("p99", 1, timeline.latencies_ms(0.99)),
             Series::line("p50", 0, timeline.latencies_ms(0.5)),
         ],
