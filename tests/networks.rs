@@ -362,6 +362,17 @@ fn a_network_cuts_over_and_its_figures_are_compared() {
             ],
         })
     );
+    let told = daemon.get("/v1/networks/reconciliations");
+    let results = told["reconciliations"].as_array().unwrap().iter();
+    let results: Vec<&str> = results.map(|one| one["result"].as_str().unwrap()).collect();
+    let balance = "in-balance";
+    assert_eq!(results, [balance, balance, balance, "out-of-balance"]);
+    let first = &told["reconciliations"][0];
+    assert_eq!(
+        (&first["asked_by"], &first["ours"]["88"]),
+        (&json!("network"), &json!(1030))
+    );
+    assert_eq!(first["theirs"]["97"], -960);
     // The bank's own terminals have no totals.
     let address = daemon.running.links[0].1.to_string();
     let mut pos = Connection::open(&address, PATIENCE, None).unwrap();
@@ -449,6 +460,8 @@ fn what_is_owed_to_a_network_is_sent_over_a_restart_as_well() {
     // Not answered before the stop: it comes again, the same, to whoever signs on.
     let daemon = Daemon::start(data.path(), 18, obliging);
     let (mut east, mut other) = (daemon.east(), daemon.east());
+    let open = daemon.get("/v1/networks/reconciliations");
+    assert_eq!(open["unanswered"][0]["ours"]["88"], 1_000, "{open}");
     east.sign_on();
     let repeat = east.next("0501");
     for field in [7, 11, 15, 50, 76, 88, 97] {

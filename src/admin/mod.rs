@@ -14,6 +14,7 @@ mod import;
 mod metrics;
 mod night;
 mod patient;
+mod reconciliations;
 mod server;
 mod upload;
 mod views;
@@ -192,6 +193,10 @@ fn router(site: Site) -> Router {
         .route("/v1/cards/{card}", get(cards::cards))
         .route("/v1/trial-balance", get(views::trial_balance))
         .route("/v1/networks/totals", get(views::network_totals))
+        .route(
+            "/v1/networks/reconciliations",
+            get(reconciliations::reconciliations),
+        )
         .route("/v1/exceptions", get(views::exceptions))
         .route("/v1/import", post(import::import))
         .route_layer(axum::middleware::from_fn_with_state(

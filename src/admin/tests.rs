@@ -93,6 +93,7 @@ fn tokens() {
     check("/v1/business-date", "", 401);
     check("/v1/trial-balance", "", 401);
     check("/v1/networks/totals", "", 401);
+    check("/v1/networks/reconciliations", "", 401);
     check("/v1/exceptions", "", 401);
     // Which paths there are is no secret.
     check("/v1/nothing", "", 404);

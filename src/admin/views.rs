@@ -7,8 +7,7 @@ use axum::response::{IntoResponse, Response};
 use gapless_engine::command::AccountStatus;
 use gapless_engine::ids::AccountNumber;
 use gapless_engine::{
-    AccountView, Exception, ExceptionKind, NetworkTotals, Origin, Reconciliation, Role, Tally,
-    TrialBalance,
+    AccountView, Exception, ExceptionKind, NetworkTotals, Reconciliation, Role, Tally, TrialBalance,
 };
 use gapless_journal::Room;
 use jiff::Timestamp;
@@ -16,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::Failure;
+use super::reconciliations::differences;
 use super::{Shared, Site};
 use crate::config::currency::alphabetic;
 use crate::runner::{MAX_ROWS, Phase};
@@ -280,28 +280,9 @@ fn exception(site: &Site, line: &Exception, done: Option<&Reconciliation>) -> Va
         "currency": alphabetic(line.currency),
     });
     if let (Some(done), Some(told)) = (done, told.as_object_mut()) {
-        told.insert("reconciliation".to_owned(), reconciliation(done));
+        told.insert("reconciliation".to_owned(), differences(done));
     }
     told
-}
-
-/// Both sides' figures, where they differ; DE 97 is signed, a debit negative.
-fn reconciliation(done: &Reconciliation) -> Value {
-    let differences: Vec<Value> = done
-        .theirs
-        .differences(&done.ours)
-        .map(
-            |(element, theirs, ours)| json!({ "element": element, "theirs": theirs, "ours": ours }),
-        )
-        .collect();
-    json!({
-        "asked_by": match done.origin {
-            Origin::Theirs => "network",
-            Origin::Ours => "bank",
-        },
-        "settlement_date": done.settlement_date.to_string(),
-        "differences": differences,
-    })
 }
 
 /// `AdviceUnknownCard` is told as `advice-unknown-card`: the engine's own names,

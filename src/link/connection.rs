@@ -223,7 +223,7 @@ impl<D: Decider> Connection<D> {
         let was_partial = self.inbox.partial() > 0;
         let (used, cut) = self.take_frames(now, port);
         port.flush();
-        if !self.session.may_send() {
+        if !self.session.is_open() {
             port.leave_duty();
         }
         self.clock.active = now;

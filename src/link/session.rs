@@ -214,37 +214,18 @@ impl Session {
         };
         match intake {
             Intake::Engine(request) => {
-                let refusal = match self.signed {
-                    Signed::NotYet | Signed::Off => Refusal::NotSignedOn,
-                    Signed::On | Signed::NotNeeded => {
-                        match self.in_flight.insert(body, tpdu, now) {
-                            Some(tag) => return Taken::Submit(tag, request),
-                            None => Refusal::LinkLimit,
-                        }
-                    }
+                let refusal = if !self.is_open() {
+                    Refusal::NotSignedOn
+                } else if let Some(tag) = self.in_flight.insert(body, tpdu, now) {
+                    return Taken::Submit(tag, request);
+                } else {
+                    Refusal::LinkLimit
                 };
-                let note = Some(Note::Refused(refusal));
-                self.answer(
-                    &message,
-                    tpdu,
-                    ResponseCode::IssuerUnavailable,
-                    note,
-                    today,
-                    out,
-                )
+                let (code, note) = (ResponseCode::IssuerUnavailable, Note::Refused(refusal));
+                self.answer(&message, tpdu, code, Some(note), today, out)
             }
             Intake::Management(purpose) => {
-                match purpose {
-                    Management::SignOn => {
-                        self.signed = Signed::On;
-                        self.own.signed(now);
-                    }
-                    Management::SignOff => {
-                        self.signed = Signed::Off;
-                        self.own.signed(now);
-                    }
-                    Management::Echo | Management::Cutover => {}
-                }
+                self.sign(purpose, now);
                 self.answer(&message, tpdu, ResponseCode::Approved, None, today, out)
             }
             Intake::Answer(refusal) => match refusal.fault {
@@ -258,6 +239,15 @@ impl Session {
             Intake::NetworkCutover(_) => Taken::Ignored(Note::NotForUs(Ignored::MessageType)),
             Intake::Ignore(why) => Taken::Ignored(Note::NotForUs(why)),
         }
+    }
+
+    fn sign(&mut self, purpose: Management, now: Instant) {
+        self.signed = match purpose {
+            Management::SignOn => Signed::On,
+            Management::SignOff => Signed::Off,
+            Management::Echo | Management::Cutover => return,
+        };
+        self.own.signed(now);
     }
 
     /// Answers 91 to a request that was not taken after all.

@@ -145,10 +145,10 @@ impl Session {
         &self.own.duties
     }
 
-    /// Whether this side may send messages of its own: the peer is signed on, or
-    /// need not be.
+    /// Whether transactions may come and messages of our own may go: the peer is
+    /// signed on, or need not be.
     #[must_use]
-    pub const fn may_send(&self) -> bool {
+    pub const fn is_open(&self) -> bool {
         matches!(self.signed, Signed::On | Signed::NotNeeded)
     }
 
@@ -162,7 +162,7 @@ impl Session {
             look_at,
             ..
         } = &self.own;
-        if !self.may_send() {
+        if !self.is_open() {
             return None;
         }
         if let Some(sent) = sent {
