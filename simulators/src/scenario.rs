@@ -24,7 +24,7 @@ pub use run::{Mismatch, StepReport};
 
 /// A scenario file that cannot be used, as `file:line: reason`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}:{line}: {reason}", file.display())]
+#[error("{}{}: {reason}", file.display(), at(*line))]
 pub struct ScenarioError {
     /// The file.
     pub file: PathBuf,
@@ -32,6 +32,14 @@ pub struct ScenarioError {
     pub line: usize,
     /// What is wrong.
     pub reason: String,
+}
+
+fn at(line: usize) -> String {
+    if line == 0 {
+        String::new()
+    } else {
+        format!(":{line}")
+    }
 }
 
 /// Why a scenario ended before its last step.

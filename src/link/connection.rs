@@ -518,7 +518,7 @@ fn note_taken(link: &LinkShared, peer: SocketAddr, taken: Taken) {
         Taken::Ignored(note) => note,
     };
     match note {
-        Note::Malformed(_) | Note::Fault(_) => metrics.frame_refused(FrameFault::Format),
+        Note::Malformed(_) | Note::Fault { .. } => metrics.frame_refused(FrameFault::Format),
         Note::Unreadable(_) | Note::NoStan(_) => metrics.frame_refused(FrameFault::Unreadable),
         Note::NotForUs(_) => metrics.frame_refused(FrameFault::Unexpected),
         Note::Refused(why) => metrics.refused(why),

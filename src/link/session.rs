@@ -88,8 +88,13 @@ pub enum Note {
     #[error("malformed, and can't be answered: {0}")]
     Unreadable(DecodeError),
     /// It could be read, but a field is missing or impossible.
-    #[error("format error: {0}")]
-    Fault(Fault),
+    #[error("format error: DE {}{}: {}", fault.field, at(*offset), fault.what)]
+    Fault {
+        /// The field, and what is wrong with it.
+        fault: Fault,
+        /// Where its value begins in the message, if it is there.
+        offset: Option<usize>,
+    },
     /// It has no STAN to match an answer by.
     #[error("can't be answered: {0}")]
     NoStan(Fault),
@@ -105,6 +110,10 @@ pub enum Note {
     /// The answer is longer than the framing allows.
     #[error("the answer can't be framed: {0}")]
     Unframed(FrameError),
+}
+
+fn at(offset: Option<usize>) -> String {
+    offset.map_or_else(String::new, |offset| format!(", offset {offset}"))
 }
 
 /// What became of an outcome.
@@ -231,7 +240,10 @@ impl Session {
             Intake::Answer(refusal) => match refusal.fault {
                 Some(fault) if !adapter.may_answer(&message) => Taken::Ignored(Note::NoStan(fault)),
                 fault => {
-                    let note = fault.map(Note::Fault);
+                    let note = fault.map(|fault| Note::Fault {
+                        fault,
+                        offset: message.offset(fault.field),
+                    });
                     self.answer(&message, tpdu, refusal.code, note, today, out)
                 }
             },

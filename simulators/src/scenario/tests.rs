@@ -106,6 +106,8 @@ fn what_is_wrong_is_refused_with_its_line() {
 fn a_file_that_is_not_there_is_an_error() {
     let error = Scenario::load(Path::new("/nowhere/x.toml")).unwrap_err();
     assert_eq!(error.line, 0);
+    let told = error.to_string();
+    assert!(told.starts_with("/nowhere/x.toml: "), "{told}");
 }
 
 #[test]

@@ -195,6 +195,12 @@ impl<'a> Message<'a> {
         self.span(field).map(|span| self.value(span))
     }
 
+    /// Where a field's value begins in the frame, behind its length prefix.
+    #[must_use]
+    pub fn offset(&self, field: u8) -> Option<usize> {
+        self.span(field).map(|span| span.start())
+    }
+
     /// A value of digits as a number, whatever its encoding; `None` if the
     /// field is absent.
     ///

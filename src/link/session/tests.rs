@@ -264,6 +264,24 @@ fn bad_messages_are_answered_if_they_can_be_matched() {
             &[(210, 1, 30)],
             "format error: DE 3: missing",
         ),
+        (
+            "a month that is none",
+            &message(
+                200,
+                &[
+                    (2, "9410000000000054"),
+                    (3, "000000"),
+                    (4, "000000000100"),
+                    (7, "1122090305"),
+                    (11, "000001"),
+                    (14, "3013"),
+                    (49, "410"),
+                ],
+            ),
+            &[(210, 1, 30)],
+            // Packed: MTI 2, bitmap 8, then 1 + 8, 3, 6, 5 and 3 of the fields before.
+            "format error: DE 14, offset 36: not a value that it may have",
+        ),
     ] {
         let (taken, answered) = exchange(&mut session, body);
         assert_eq!(answered, said, "{what}");
