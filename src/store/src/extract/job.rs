@@ -175,7 +175,6 @@ impl Job {
     }
 
     /// What it has come to.
-    #[allow(dead_code)]
     pub(crate) fn into_manifest(self) -> Manifest {
         self.manifest
     }

@@ -183,13 +183,13 @@ impl Desk {
             if let Some(retry_at) = self.retry_at.filter(|at| now < *at) {
                 return Driven::Idle(Some(retry_at));
             }
-            self.take_up(engine);
+            self.take_up(engine, now);
         }
         if now < self.pace.free_at() {
             return Driven::Idle(Some(self.pace.free_at()));
         }
         let Some(active) = self.active.take() else {
-            return Driven::Wrote(0);
+            return Driven::Idle(self.retry_at.filter(|at| now < *at));
         };
         let target = active.target();
         match self.advance(active, engine, durable) {
@@ -205,7 +205,7 @@ impl Desk {
     }
 
     /// Begins with the oldest date that there is something to do for.
-    fn take_up(&mut self, engine: &Engine) {
+    fn take_up(&mut self, engine: &Engine, now: Instant) {
         let Some(date) = self.todo.pop_first() else {
             return;
         };
@@ -216,10 +216,15 @@ impl Desk {
             date,
             freeze: day.freeze,
         };
-        self.active = Some(match Check::begin(target, self.uuid, self.out(date)) {
-            Some(check) => Active::Check(check),
-            None => self.rebuild(target, engine),
-        });
+        self.active = match Check::begin(target, self.uuid, self.out(date)) {
+            Some(check) => Some(Active::Check(check)),
+            None if self.has_room() => Some(self.rebuild(target, engine)),
+            None => {
+                self.todo.insert(date);
+                self.retry_at = now.checked_add(self.limits.retry_after);
+                None
+            }
+        };
     }
 
     fn rebuild(&self, target: Target, engine: &Engine) -> Active {

@@ -144,6 +144,10 @@ impl Shared {
         let _ = self.extracts.set(extracts);
     }
 
+    pub(crate) fn extracts(&self) -> Option<Arc<Extracts>> {
+        self.extracts.get().cloned()
+    }
+
     pub(crate) fn status(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -274,7 +278,7 @@ impl FollowerHandle {
     /// The extracts that are kept.
     #[must_use]
     pub fn extracts(&self) -> Option<Arc<Extracts>> {
-        self.shared.extracts.get().cloned()
+        self.shared.extracts()
     }
 
     /// For whoever publishes the durable sequence.

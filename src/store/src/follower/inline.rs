@@ -45,6 +45,12 @@ impl InlineFollower {
         self.shared.status().clone()
     }
 
+    /// As [`super::FollowerHandle::extracts`].
+    #[must_use]
+    pub fn extracts(&self) -> Option<Arc<crate::Extracts>> {
+        self.shared.extracts()
+    }
+
     /// As [`super::FollowerHandle::nudge_base`].
     pub fn nudge_base(&self, seq: gapless_engine::ids::Seq) {
         self.shared

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::{
-    Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, LoadStateError, Loaded, Replica,
-    StoreOptions,
+    Dirs, Follower, FollowerError, FollowerHandle, FollowerOptions, InlineFollower, LoadOptions,
+    LoadStateError, Loaded, Replica, StoreOptions,
 };
 use gapless_engine::command::{
     AccountStatus, Amount, CardStatus, Class, Command, Genesis, Identity, Operation, Original,
@@ -183,9 +183,41 @@ impl Bank {
     }
 
     pub fn follow(&mut self) -> FollowerHandle {
+        Follower::start(self.follower_options()).unwrap()
+    }
+
+    /// Puts the follower's instance back to the newest base before `seq`, where a live
+    /// one would have been.
+    pub fn set_back(&mut self, house: &House, seq: u64) {
+        let mut engine = Engine::loader(Options {
+            indexed: false,
+            capacity: house.capacity,
+        });
+        let bases = crate::base::list(&*house.disk, &house.dirs.bases, false).unwrap();
+        let base = bases.iter().find(|base| base.0 < seq).unwrap();
+        crate::base::read(&*house.disk, &house.dirs.bases.join(base.file()), |item| {
+            crate::load::feed(&mut engine, item)
+        })
+        .unwrap();
+        let engine = engine.finish().unwrap();
+        let dirty = crate::state::all_dirty(&engine);
+        self.replica = Some(Replica {
+            engine,
+            dirty,
+            rows: None,
+            mark: 0,
+        });
+    }
+
+    /// A follower without a thread.
+    pub fn follow_inline(&mut self) -> Result<InlineFollower, FollowerError> {
+        InlineFollower::new(self.follower_options())
+    }
+
+    fn follower_options(&mut self) -> FollowerOptions {
         let (durable, released) = (Arc::clone(&self.durable), Arc::clone(&self.released));
         let retention = self.cut.then(|| self.journal.retention());
-        Follower::start(FollowerOptions {
+        FollowerOptions {
             disk: Arc::clone(&self.disk),
             dirs: self.dirs.clone(),
             store: self.options.clone(),
@@ -198,8 +230,7 @@ impl Bank {
                     retention.release_before(seq);
                 }
             }),
-        })
-        .unwrap()
+        }
     }
 
     pub fn head(&self) -> u64 {

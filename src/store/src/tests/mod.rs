@@ -4,6 +4,7 @@ mod bank;
 mod bases;
 mod crash;
 mod damage;
+mod extracts;
 mod fixture;
 mod restart;
 mod rows;

@@ -4,14 +4,17 @@
 //! Nothing is changed: sled, which repairs what it opens, gets a copy. The
 //! journal's lock is held meanwhile, so a running daemon is refused.
 
+mod books;
 mod compare;
 mod copy;
+mod extracts;
 mod report;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
 use gapless_engine::{Body, Capacity, Engine, Event, Options, audit};
 use gapless_journal::{Disk, DiskLock, JournalError, Reader, scan};
@@ -22,8 +25,10 @@ use crate::format::SIZES;
 use crate::load::feed;
 use crate::options::{Dirs, StoreOptions};
 use crate::rows::store::RowStore;
+use books::Books;
 use compare::{Compare, same_state};
 use copy::CopyOf;
+use extracts::Extracts;
 pub use report::Report;
 
 /// The file that whoever writes the journal keeps locked (gapless-journal, `layout`).
@@ -78,6 +83,14 @@ pub enum VerifyError {
         /// What differs.
         what: String,
     },
+    /// An extract is damaged, or differs from what the journal gives.
+    #[error("extract of {date}: {what}")]
+    Extract {
+        /// Its date.
+        date: Date,
+        /// What differs.
+        what: String,
+    },
     /// sled's rows are damaged, or differ from what the journal leads to.
     #[error("sled's rows (mark {mark}): {what}")]
     Rows {
@@ -112,21 +125,30 @@ pub fn verify(
         action: "list the base files",
         source,
     })?;
+    let engine = Engine::new(Options {
+        indexed: false,
+        capacity,
+    });
     let mut run = Run {
         disk,
         dirs,
         uuid: journal.uuid,
-        engine: Engine::new(Options {
-            indexed: false,
-            capacity,
-        }),
+        books: Books::begin(&engine),
+        extracts: Extracts {
+            disk,
+            dirs,
+            uuid: journal.uuid,
+            head: journal.head,
+            found: Vec::new(),
+        },
+        engine,
         bases: names.into_iter().rev().collect(),
         compared: Vec::new(),
         events: 0,
         attested: 0,
     };
     let from = run.start(journal.first, capacity, &mut notes)?;
-    run.replay(journal.head)?;
+    run.replay(journal.head, &mut notes)?;
     if let Some(base) = run.bases.first() {
         let what = format!("it is ahead of the journal, which ends at {}", journal.head);
         return Err(VerifyError::Base { seq: base.0, what });
@@ -136,6 +158,10 @@ pub fn verify(
         seq,
         what: breach.to_string(),
     })?;
+    run.books
+        .compare(&run.engine, "at the end")
+        .map_err(|what| VerifyError::Breach { seq, what })?;
+    run.extracts.at_end(&run.engine, &mut notes)?;
     let rows = run.rows(capacity, journal.head, &mut notes)?;
     drop(lock);
     let counts = run.engine.counts();
@@ -147,6 +173,8 @@ pub fn verify(
         attested: run.attested,
         bases: run.compared,
         rows,
+        sealed: run.books.sealed,
+        extracts: run.extracts.found,
         state_hash: run.engine.state_hash(),
         counts: (counts.accounts, counts.cards, counts.remembered),
         trial_balance: run.engine.trial_balance(),
@@ -188,6 +216,8 @@ struct Run<'a> {
     dirs: &'a Dirs,
     uuid: [u8; 16],
     engine: Engine,
+    books: Books,
+    extracts: Extracts<'a>,
     /// Base files still to be met, oldest first.
     bases: Vec<BaseName>,
     compared: Vec<Seq>,
@@ -234,11 +264,12 @@ impl Run<'_> {
             "the base file at event {} is taken as the start: its totals and hashes hold, the events before it are gone",
             base.0
         ));
+        self.books = Books::begin(&engine);
         self.engine = engine;
         Ok(base.0)
     }
 
-    fn replay(&mut self, head: Seq) -> Result<(), VerifyError> {
+    fn replay(&mut self, head: Seq, notes: &mut Vec<String>) -> Result<(), VerifyError> {
         self.meet_base()?;
         if self.engine.last_seq() >= head {
             return Ok(());
@@ -257,6 +288,9 @@ impl Run<'_> {
                 if event.seq >= next {
                     self.event(&event)?;
                     self.meet_base()?;
+                    if let Body::Freeze { date } = event.body {
+                        self.extracts.at_freeze(&self.engine, date, notes)?;
+                    }
                 }
             }
         }
@@ -266,6 +300,7 @@ impl Run<'_> {
     fn event(&mut self, event: &Event) -> Result<(), VerifyError> {
         let seq = self.engine.last_seq() + 1;
         check_and_apply(&mut self.engine, event)
+            .and_then(|()| self.books.enter(&self.engine, event))
             .map_err(|what| VerifyError::Breach { seq, what })?;
         self.events += 1;
         if matches!(event.body, Body::Attest { .. }) {

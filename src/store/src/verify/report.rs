@@ -3,8 +3,10 @@
 use std::fmt;
 
 use gapless_engine::TrialBalance;
+use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
 
+use super::extracts::Found;
 use crate::codec::hex;
 
 /// What was verified. `Display` gives lines for a human.
@@ -24,6 +26,10 @@ pub struct Report {
     pub bases: Vec<Seq>,
     /// The mark of sled's rows, if there are any.
     pub rows: Option<Seq>,
+    /// Dates that were sealed on the way, with the accounts whose closing balance was
+    /// recomputed and is the next date's opening balance.
+    pub sealed: Vec<(Date, u32)>,
+    pub(super) extracts: Vec<Found>,
     /// State hash at the end.
     pub state_hash: u64,
     /// Accounts, cards and remembered transactions at the end.
@@ -58,6 +64,31 @@ impl fmt::Display for Report {
             )?,
             None => writeln!(f, "sled's rows: none")?,
         }
+        for (date, accounts) in &self.sealed {
+            writeln!(
+                f,
+                "{date}: totals and closing balances of {accounts} accounts recomputed from the postings, equal to what {} opened with",
+                date.next()
+            )?;
+        }
+        for found in &self.extracts {
+            let Found {
+                date, freeze, rows, ..
+            } = found;
+            writeln!(
+                f,
+                "extract of {date} (freeze at event {freeze}, {rows} rows): {}",
+                if found.recomputed {
+                    "recomputed, equal to the byte"
+                } else {
+                    "as its manifest says; its freeze is before what was recomputed"
+                }
+            )?;
+        }
+        writeln!(
+            f,
+            "balances of the open dates recomputed from the postings, equal"
+        )?;
         writeln!(
             f,
             "{accounts} accounts, {cards} cards, {remembered} remembered transactions"
