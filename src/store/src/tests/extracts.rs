@@ -152,6 +152,7 @@ const SMALL: Capacity = Capacity {
 fn day(sim: &SimDisk, room: &std::path::Path, seed: u64) -> (House, Bank) {
     let mut house = House::new(Arc::new(sim.clone()), room);
     house.capacity = SMALL;
+    house.segment = 64 << 10;
     let mut bank = house.start().unwrap();
     bank.nights = false;
     bank.found(60);
@@ -277,7 +278,7 @@ fn the_power_goes_at_any_operation_from_the_freeze_to_the_verified_base() {
         at += 1;
         let world = sim.fork();
         let mut after = House::new(Arc::new(world.clone()), room.path()).without_rows();
-        after.capacity = SMALL;
+        (after.capacity, after.segment) = (house.capacity, house.segment);
         let mut bank = after.start().unwrap();
         // The follower's own instance comes to the freeze only if it stands before it.
         bank.set_back(&after, sealed);
