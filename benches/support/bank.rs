@@ -20,7 +20,7 @@ use gapless_store::{
     Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, Replica, Source, StoreOptions,
 };
 
-const KRW: Currency = Currency(410);
+pub const KRW: Currency = Currency(410);
 /// Events of one group: a busy daemon's.
 const GROUP: u64 = 256;
 
@@ -186,6 +186,12 @@ impl Bank {
         self.customers = n;
     }
 
+    /// One command, durable.
+    #[allow(dead_code)] // Not every bench has a night.
+    pub fn command(&mut self, request: Request) {
+        self.group([request].into_iter());
+    }
+
     /// `n` purchases by scattered cards.
     pub fn purchases(&mut self, n: u64) {
         let (base, customers) = (self.head(), self.customers);
@@ -213,7 +219,7 @@ fn pan(card: u64) -> PanHash {
     PanHash(u128::from(scatter(card)) << 64 | u128::from(scatter(!card)))
 }
 
-fn put_account(number: u64) -> Request {
+pub fn put_account(number: u64) -> Request {
     Request::PutAccount(PutAccount {
         number: account(number),
         currency: KRW,
@@ -223,7 +229,7 @@ fn put_account(number: u64) -> Request {
     })
 }
 
-fn put_card(card: u64) -> Request {
+pub fn put_card(card: u64) -> Request {
     Request::PutCard(PutCard {
         pan: pan(card),
         bin: 941_000,
@@ -237,7 +243,7 @@ fn put_card(card: u64) -> Request {
     })
 }
 
-fn purchase(number: u64, customers: u64) -> Request {
+pub fn purchase(number: u64, customers: u64) -> Request {
     let roll = scatter(number);
     Request::Transaction(Transaction {
         identity: Identity {
