@@ -70,6 +70,7 @@ impl Core {
         self.log.clear();
         let command = Command {
             time_us: self.time_us,
+            day: Date(20_500),
             request,
         };
         let before = self.engine.last_seq();
