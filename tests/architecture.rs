@@ -146,6 +146,8 @@ fn faults(room: &Room, rooms: &[Room]) -> Vec<String> {
             let last = other.path.rsplit('/').next().unwrap();
             (format!("gapless-{last}"), last.to_owned())
         })
+        // The root package, as others see it.
+        .chain([("gapless".to_owned(), "lib".to_owned())])
         .collect();
     if manifest.exists() {
         for dependency in dependencies(&manifest) {
@@ -215,6 +217,7 @@ fn the_table_knows_every_room() {
         .map(|entry| format!("src/{}", entry.unwrap().file_name().to_string_lossy()))
         .collect();
     there.insert("simulators".to_owned());
+    there.insert("simulators/demo".to_owned());
     there.insert("loadtest".to_owned());
     there.insert("tests/simulation".to_owned());
     assert_eq!(listed, there);

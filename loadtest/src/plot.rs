@@ -327,7 +327,7 @@ impl Plot {
             let (from, to) = (x.place(window.from), x.place(window.to));
             write!(
                 svg,
-                r##"<rect x="{from:.1}" y="{TOP}" width="{:.1}" height="{:.1}" fill="#1b2a4a" opacity="0.09"/><text x="{:.1}" y="{:.1}" font-size="12" font-weight="600" text-anchor="middle" fill="#33466b">{}</text>"##,
+                r##"<rect x="{from:.1}" y="{TOP}" width="{:.1}" height="{:.1}" fill="#1b2a4a" fill-opacity="0.08" stroke="#1b2a4a" stroke-opacity="0.25" stroke-dasharray="3 3"/><text x="{:.1}" y="{:.1}" font-size="12" font-weight="600" text-anchor="middle" fill="#33466b">{}</text>"##,
                 (to - from).max(1.0),
                 HEIGHT - BOTTOM - TOP,
                 f64::midpoint(from, to).clamp(LEFT + 20.0, WIDTH - RIGHT - 20.0),

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gapless_engine::command::{Genesis, Request};
-use gapless_engine::date::Date;
 use gapless_engine::ids::{NetworkId, TimeUs};
 use gapless_engine::outcome::PutOutcome;
 use gapless_engine::{Answer, Engine};
-use jiff::tz::TimeZone;
 
 use super::RunError;
+use super::night::Schedule;
 use crate::adapter::PanKeys;
 use crate::config::Config;
 use crate::import;
@@ -41,7 +40,7 @@ pub(super) fn mark_demo(data_dir: &Path, config: &Config, new: bool) -> Result<b
 /// The journal's first event, or the check that this key made its hashes.
 pub(super) fn begin(
     engine: &EngineHandle,
-    config: &Config,
+    schedule: &Schedule,
     keys: &PanKeys,
     now_us: TimeUs,
 ) -> Result<(), RunError> {
@@ -50,7 +49,7 @@ pub(super) fn begin(
         Some(genesis) if genesis.key_check == key_check => Ok(()),
         Some(_) => Err(RunError::OtherKey),
         None => {
-            let business_date = calendar_day(&config.bank.zone, now_us)?;
+            let business_date = schedule.open_date(now_us)?;
             engine.put(&[Request::Genesis(Genesis {
                 business_date,
                 key_check,
@@ -114,15 +113,6 @@ pub(super) async fn load_demo(
         .map_err(|error| RunError::Io(marker, error))?;
     tracing::info!(rows, folder = %folder.display(), "demo data loaded");
     Ok(())
-}
-
-/// The calendar day at `time_us` in a zone of the IANA database.
-fn calendar_day(zone: &str, time_us: TimeUs) -> Result<Date, RunError> {
-    let no_day = |error: &dyn std::fmt::Display| RunError::Clock(format!("{zone}: {error}"));
-    let zone = TimeZone::get(zone).map_err(|error| no_day(&error))?;
-    super::night::calendar_day(&zone, time_us)
-        .map(|day| day.date)
-        .ok_or_else(|| no_day(&"the day is out of range"))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -196,23 +186,5 @@ mod tests {
         fs::create_dir_all(data.join("keys")).unwrap();
         fs::write(data.join("keys/pan.key"), "").unwrap();
         assert_eq!(lost(), "");
-    }
-
-    #[test]
-    fn the_banks_day_is_of_its_zone() {
-        // 2026-02-28 15:30 UTC is 1 March 00:30 in Seoul.
-        let time_us = 1_772_292_600_000_000;
-        for (zone, day) in [
-            ("Asia/Seoul", "2026-03-01"),
-            ("UTC", "2026-02-28"),
-            ("America/New_York", "2026-02-28"),
-        ] {
-            assert_eq!(
-                calendar_day(zone, time_us).unwrap().to_string(),
-                day,
-                "{zone}"
-            );
-        }
-        assert!(calendar_day("Asia/Nowhere", time_us).is_err());
     }
 }

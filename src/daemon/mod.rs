@@ -316,10 +316,10 @@ fn start(
     tokio::task::spawn_local(release::release_durable(engine.clone(), durable_wake));
     tokio::task::spawn_local(release::watch_wall_clock(engine.clone()));
     let now_us = engine.now_us();
-    first_steps::begin(&engine, config, keys, now_us)?;
+    let schedule = std::rc::Rc::new(night::Schedule::new(&config.bank)?);
+    first_steps::begin(&engine, &schedule, keys, now_us)?;
     first_steps::open_internal(&engine, config)?;
     // What fell into a time of standing still comes first, in order.
-    let schedule = std::rc::Rc::new(night::Schedule::new(&config.bank)?);
     schedule.fire(&engine);
     let hours = std::rc::Rc::clone(&schedule);
     engine.opens_early(move |date| hours.early_from_us(date));

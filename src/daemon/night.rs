@@ -79,6 +79,17 @@ impl Schedule {
         calendar_day(&self.zone, time_us).unwrap_or_else(|| CalendarDay::utc(time_us))
     }
 
+    /// The business date of a bank that begins now: the first one whose end is still
+    /// to come.
+    pub(super) fn open_date(&self, now_us: TimeUs) -> Result<Date, RunError> {
+        let today = self.day_at(now_us).date;
+        // A date ends on its own calendar day or on the next one.
+        [Date(today.0.saturating_sub(1)), today, today.next()]
+            .into_iter()
+            .find(|date| self.cutover_us(*date).is_some_and(|due_us| due_us > now_us))
+            .ok_or_else(|| RunError::Clock(format!("no business date ends after {today}")))
+    }
+
     /// From when on a network may open the date after `date`.
     #[must_use]
     pub fn early_from_us(&self, date: Date) -> TimeUs {
@@ -271,6 +282,31 @@ mod tests {
                 "{state:?} {now_us}: {told}"
             );
             assert!(due.is_none() || told.contains("2026-03-15"), "{told}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // one case a line
+    fn a_bank_begins_with_the_date_that_ends_next() {
+        for (zone, hour, now, expected) in [
+            ("UTC",               0, "2026-03-15T00:00:00Z", "2026-03-15"),
+            ("UTC",               0, "2026-03-15T23:59:59Z", "2026-03-15"),
+            ("Asia/Seoul",        0, "2026-03-15T15:00:00Z", "2026-03-16"),
+            ("Asia/Seoul",        0, "2026-02-28T15:30:00Z", "2026-03-01"),
+            ("America/New_York",  0, "2026-02-28T15:30:00Z", "2026-02-28"),
+            // Two in the morning ends the day before.
+            ("UTC",               2, "2026-03-15T01:59:59Z", "2026-03-14"),
+            ("UTC",               2, "2026-03-15T02:00:00Z", "2026-03-15"),
+            // Half past ten in the evening ends the day itself.
+            ("UTC",              22, "2026-03-15T21:59:59Z", "2026-03-15"),
+            ("UTC",              22, "2026-03-15T22:00:00Z", "2026-03-16"),
+            ("UTC",               2, "2028-03-01T01:00:00Z", "2028-02-29"),
+            ("UTC",               2, "2027-01-01T01:00:00Z", "2026-12-31"),
+        ] {
+            let schedule = schedule(zone, hour, 0);
+            let at: jiff::Timestamp = now.parse().unwrap();
+            let date = schedule.open_date(at.as_microsecond().try_into().unwrap()).unwrap();
+            assert_eq!(date.to_string(), expected, "{zone} {hour} {now}");
         }
     }
 
