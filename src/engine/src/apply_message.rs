@@ -235,7 +235,7 @@ impl Engine {
     /// one item, the advice, on its date and in its currency.
     fn count_corrected(&mut self, t: &TransactionEvent, counted: &Counted) {
         let before = (t.network, counted.settlement_date, counted.currency);
-        if let Some(totals) = self.totals.network_mut(before) {
+        if let Some(totals) = self.totals.kept_network_mut(before) {
             totals.uncount(t.operation, counted.minor);
         }
         let currency = t.amount.currency;

@@ -208,6 +208,18 @@ impl Totals {
         self.networks.get(at)
     }
 
+    /// The same, to be changed; those that were dropped stay so.
+    pub fn kept_network_mut(
+        &mut self,
+        key: (NetworkId, Date, Currency),
+    ) -> Option<&mut NetworkTotals> {
+        let at = self
+            .networks
+            .binary_search_by_key(&key, NetworkTotals::key)
+            .ok()?;
+        self.networks.get_mut(at)
+    }
+
     /// The totals of a network, settlement date and currency.
     #[inline]
     pub fn network_mut(&mut self, key: (NetworkId, Date, Currency)) -> Option<&mut NetworkTotals> {

@@ -571,25 +571,57 @@ impl Model {
         if known.code != 0 {
             return;
         }
+        if let Some(request) = known.corrects {
+            return self.count_correction(known, &self.known[request].clone());
+        }
         let sent = known
             .balances
             .map_or(known.terms.currency, |(currency, _, _)| currency);
         let (currency, gained) = self.settled(known, sent);
-        let count = u64::from(known.corrects.is_none());
-        // What an advice changes of the transfer that it corrects.
-        let before = known
-            .corrects
-            .map_or(0, |request| Money::from(self.known[request].terms.amount));
         let key = (known.network, known.settlement, currency);
         let totals = self.net_totals.entry(key).or_default();
         match known.terms.operation {
-            0 | 1 | 9 => add(&mut totals.debits[0], count, gained),
-            20 => add(&mut totals.credits[0], count, -gained),
-            40 => {
-                let amount = Money::from(known.terms.amount) - before;
-                add(&mut totals.transfers[0], count, amount);
-            }
+            0 | 1 | 9 => add(&mut totals.debits[0], 1, gained),
+            20 => add(&mut totals.credits[0], 1, -gained),
+            40 => add(&mut totals.transfers[0], 1, known.terms.amount.into()),
             _ => totals.inquiries += 1,
+        }
+    }
+
+    /// The network knows of the advice alone: the request is taken out of where it
+    /// was counted, and the advice counts whole, on its own date and in its currency.
+    fn count_correction(&mut self, advice: &Known, request: &Known) {
+        let transfer = advice.terms.operation == 40;
+        let (was_in, was) = if transfer {
+            (request.terms.currency, request.terms.amount.into())
+        } else {
+            self.settled(request, request.terms.currency)
+        };
+        let currency = advice.terms.currency;
+        let posted = advice
+            .legs
+            .get(&settlement_account(advice.network, currency))
+            .map_or(0, |gained| Money::from(*gained));
+        let whole = if transfer {
+            advice.terms.amount.into()
+        } else if currency == was_in {
+            posted + was
+        } else {
+            posted
+        };
+        for (settlement, currency, count, amount) in [
+            (request.settlement, was_in, -1, -was),
+            (advice.settlement, currency, 1, whole),
+        ] {
+            let key = (advice.network, settlement, currency);
+            let totals = self.net_totals.entry(key).or_default();
+            let (tally, amount) = match advice.terms.operation {
+                20 => (&mut totals.credits[0], -amount),
+                40 => (&mut totals.transfers[0], amount),
+                _ => (&mut totals.debits[0], amount),
+            };
+            tally.0 = tally.0.wrapping_add_signed(count);
+            tally.1 += amount;
         }
     }
 
