@@ -226,7 +226,12 @@ impl World {
                     Effect::Cutover(_) => Effect::Cutover(now_us),
                     other => other,
                 };
+                // The runner attests both states at once: extract and base build on them.
+                let proven = matches!(effect, Effect::Freeze | Effect::Seal);
                 self.happened(effect);
+                if proven {
+                    self.attest_now();
+                }
             }
             (Ok((true, _)), Ok(None)) => self.coverage.saw("night command again"),
             (Err(_), Err(_)) => self.coverage.saw("night command refused"),

@@ -433,6 +433,7 @@ impl World {
                         return;
                     }
                     self.happened(Effect::Freeze);
+                    self.attest_now();
                     self.coverage.saw("freeze by clock");
                 }
                 Dates::Frozen(_) => {
