@@ -109,8 +109,12 @@ fn steps(quick: bool, goals: &mut Goals) {
         network: NetworkId(0),
         currency: KRW,
     });
-    (0..accounts).for_each(|n| drop(core.run(bank::put_account(n))));
-    (0..cards).for_each(|n| drop(core.run(bank::put_card(n))));
+    for n in 0..accounts {
+        core.run(bank::put_account(n));
+    }
+    for n in 0..cards {
+        core.run(bank::put_card(n));
+    }
     let nights = 6;
     let mut number = 0;
     let mut payments = Vec::new();

@@ -328,8 +328,12 @@ fn entries_of_the_batch_over_http() {
         json!({ "date": today, "entries": { "KRW": count }, "sum_minor": { "KRW": sum } })
             .to_string()
     };
+    let head = admin.head();
     admin.step("seal", &today, 409);
-    admin.post("seal", &seal(1002, 1899), 409);
+    let told = admin.post("seal", &seal(1002, 1899), 409);
+    assert!(error(&told).contains("posted are 1002 of 1900"), "{told}");
+    admin.step("cutover", "2001-01-01", 409);
+    assert_eq!(admin.head(), head, "journal untouched");
     admin.post("seal", &seal(1002, 1900), 200);
     let told = admin.entries(&today, &format!("late,{a},KRW,1\n{row}"), 409);
     assert!(error(&told).contains("is sealed"), "{told}");

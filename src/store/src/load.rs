@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use gapless_engine::ids::{AccountIx, CardIx, Seq};
 use gapless_engine::{
-    AccountRow, Breach, Capacity, CardRow, Engine, Event, LoadError, Loader, Options,
+    AccountRow, Body, Breach, Capacity, CardRow, Engine, Event, LoadError, Loader, Options,
 };
 use gapless_journal::{Disk, JournalError, Reader, Recovered};
 
@@ -430,7 +430,7 @@ impl Twin {
             && let Err(breach) = self.live.check(event)
         {
             if breach == Breach::Room {
-                return Err(ReplayError::Fatal(full_of(self.full(options), options)));
+                return Err(ReplayError::Fatal(full_of(wants_room(event), options)));
             }
             return Err(ReplayError::Disagrees(format!(
                 "event {next} does not fit: {breach}"
@@ -446,17 +446,14 @@ impl Twin {
             None => Ok(()),
         }
     }
+}
 
-    /// Of what there is no more room.
-    fn full(&self, options: &LoadOptions) -> &'static str {
-        let (counts, capacity) = (self.live.counts(), options.capacity);
-        if counts.accounts >= capacity.accounts {
-            "accounts"
-        } else if counts.cards >= capacity.cards {
-            "cards"
-        } else {
-            "remembered transactions"
-        }
+/// Of what an event that finds no room would add one.
+const fn wants_room(event: &Event) -> &'static str {
+    match &event.body {
+        Body::InternalOpened(_) | Body::AccountPut(_) => "accounts",
+        Body::CardPut(_) => "cards",
+        _ => "remembered transactions",
     }
 }
 
