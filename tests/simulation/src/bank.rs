@@ -11,7 +11,7 @@ use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId};
 use gapless_engine::outcome::PutOutcome;
 use gapless_engine::{Answer, EntrySums};
 
-use crate::auditor::model::{Account, Card, Dates, Day, Effect, Status};
+use crate::auditor::model::{Account, Card, Dates, Day, Effect, Model, Status};
 use crate::auditor::{Failure, failure};
 use crate::node::keys;
 use crate::plan::{CURRENCIES, Plan};
@@ -101,7 +101,8 @@ impl World {
     /// What a start puts in place unless it is there: genesis, the bank's own
     /// accounts, and then its customers.
     pub(crate) fn set_up(&mut self) -> Result<(), Failure> {
-        let wanted = self.wanted();
+        let today = self.plan.hours.today(self.now_us);
+        let wanted = founding(&self.plan, &self.auditor.model, today);
         for chunk in wanted.chunks(CHUNK) {
             let Some(node) = &self.node else {
                 return Ok(());
@@ -124,88 +125,6 @@ impl World {
             self.commit()?;
         }
         Ok(())
-    }
-
-    /// Requests of a start, each with its effect if it is to have one.
-    fn wanted(&self) -> Vec<(Request, Option<Effect>)> {
-        let model = &self.auditor.model;
-        let mut wanted = Vec::new();
-        let today = self.plan.hours.today(self.now_us);
-        let business_date = date(today);
-        let key_check = keys().key_check();
-        let genesis = Genesis {
-            business_date,
-            key_check,
-        };
-        let begun = model.seq > 0;
-        wanted.push((
-            Request::Genesis(genesis),
-            (!begun).then_some(Effect::Genesis(today)),
-        ));
-        let networks = self.plan.networks.iter();
-        let networks = networks.map(|plan| (plan.id, &plan.currencies[..]));
-        for (network, currencies) in std::iter::once((0, &CURRENCIES[..])).chain(networks) {
-            for currency in currencies {
-                let there = model.settles.contains(&(network, *currency));
-                let request = Request::OpenInternal {
-                    network: NetworkId(network),
-                    currency: Currency(*currency),
-                };
-                let effect = (!there).then_some(Effect::Internal(network, *currency));
-                wanted.push((request, effect));
-            }
-        }
-        for currency in CURRENCIES {
-            let there = model.batches.contains(&currency);
-            let request = Request::OpenBatch {
-                currency: Currency(currency),
-            };
-            wanted.push((request, (!there).then_some(Effect::Batch(currency))));
-        }
-        self.want_customers(&mut wanted);
-        wanted
-    }
-
-    fn want_customers(&self, wanted: &mut Vec<(Request, Option<Effect>)>) {
-        let model = &self.auditor.model;
-        let keys = keys();
-        for plan in &self.plan.accounts {
-            let there = model.accounts.contains_key(plan.number.as_str());
-            let request = Request::PutAccount(PutAccount {
-                number: number(&plan.number),
-                currency: Currency(plan.currency),
-                balance_minor: plan.balance,
-                overdraft_minor: plan.overdraft,
-                status: account_status(plan.status),
-            });
-            let account = Account {
-                currency: plan.currency,
-                customer: true,
-                overdraft: plan.overdraft,
-                status: plan.status,
-                posted: BTreeMap::new(),
-            };
-            let effect = Effect::Account(Rc::from(plan.number.as_str()), account, plan.balance);
-            wanted.push((request, (!there).then_some(effect)));
-        }
-        for plan in &self.plan.cards {
-            let there = model.cards.contains_key(plan.pan.as_str());
-            let request = Request::PutCard(PutCard {
-                pan: keys.pan_hash(plan.pan.as_bytes()),
-                bin: 941_000,
-                last4: plan.pan[12..].parse().unwrap(),
-                expiry: Expiry::from_yymm(plan.expiry).unwrap(),
-                account: number(&plan.account),
-                status: card_status(plan.status),
-            });
-            let card = Card {
-                account: Rc::from(plan.account.as_str()),
-                expiry: plan.expiry,
-                status: plan.status,
-            };
-            let effect = Effect::Card(Rc::from(plan.pan.as_str()), card);
-            wanted.push((request, (!there).then_some(effect)));
-        }
     }
 
     /// A command of the night: done, done before, or refused, as the books have it.
@@ -475,6 +394,9 @@ impl World {
         if self.node.is_none() {
             return Ok(());
         }
+        if self.rng.percent(40) {
+            self.confirm_clock()?;
+        }
         let other = closing + 1 - 2 * self.rng.below(2) as Day;
         let none = BTreeMap::new();
         match (self.rng.below(7), dates) {
@@ -489,5 +411,84 @@ impl World {
             _ => false,
         };
         Ok(())
+    }
+}
+
+/// Requests of a start, each with its effect if it is to have one.
+pub(crate) fn founding(plan: &Plan, model: &Model, today: Day) -> Vec<(Request, Option<Effect>)> {
+    let mut wanted = Vec::new();
+    let business_date = date(today);
+    let key_check = keys().key_check();
+    let genesis = Genesis {
+        business_date,
+        key_check,
+    };
+    let begun = model.seq > 0;
+    wanted.push((
+        Request::Genesis(genesis),
+        (!begun).then_some(Effect::Genesis(today)),
+    ));
+    let networks = plan.networks.iter();
+    let networks = networks.map(|plan| (plan.id, &plan.currencies[..]));
+    for (network, currencies) in std::iter::once((0, &CURRENCIES[..])).chain(networks) {
+        for currency in currencies {
+            let there = model.settles.contains(&(network, *currency));
+            let request = Request::OpenInternal {
+                network: NetworkId(network),
+                currency: Currency(*currency),
+            };
+            let effect = (!there).then_some(Effect::Internal(network, *currency));
+            wanted.push((request, effect));
+        }
+    }
+    for currency in CURRENCIES {
+        let there = model.batches.contains(&currency);
+        let request = Request::OpenBatch {
+            currency: Currency(currency),
+        };
+        wanted.push((request, (!there).then_some(Effect::Batch(currency))));
+    }
+    want_customers(plan, model, &mut wanted);
+    wanted
+}
+
+fn want_customers(plan: &Plan, model: &Model, wanted: &mut Vec<(Request, Option<Effect>)>) {
+    let keys = keys();
+    for plan in &plan.accounts {
+        let there = model.accounts.contains_key(plan.number.as_str());
+        let request = Request::PutAccount(PutAccount {
+            number: number(&plan.number),
+            currency: Currency(plan.currency),
+            balance_minor: plan.balance,
+            overdraft_minor: plan.overdraft,
+            status: account_status(plan.status),
+        });
+        let account = Account {
+            currency: plan.currency,
+            customer: true,
+            overdraft: plan.overdraft,
+            status: plan.status,
+            posted: BTreeMap::new(),
+        };
+        let effect = Effect::Account(Rc::from(plan.number.as_str()), account, plan.balance);
+        wanted.push((request, (!there).then_some(effect)));
+    }
+    for plan in &plan.cards {
+        let there = model.cards.contains_key(plan.pan.as_str());
+        let request = Request::PutCard(PutCard {
+            pan: keys.pan_hash(plan.pan.as_bytes()),
+            bin: 941_000,
+            last4: plan.pan[12..].parse().unwrap(),
+            expiry: Expiry::from_yymm(plan.expiry).unwrap(),
+            account: number(&plan.account),
+            status: card_status(plan.status),
+        });
+        let card = Card {
+            account: Rc::from(plan.account.as_str()),
+            expiry: plan.expiry,
+            status: plan.status,
+        };
+        let effect = Effect::Card(Rc::from(plan.pan.as_str()), card);
+        wanted.push((request, (!there).then_some(effect)));
     }
 }

@@ -17,12 +17,14 @@ mod bank;
 pub mod campaign;
 pub mod coverage;
 pub mod message;
+pub mod mutations;
 pub mod node;
 mod peers;
 pub mod plan;
 pub mod rng;
 pub mod traffic;
 mod troubles;
+pub mod twins;
 mod world;
 
 pub use world::{Failed, Report, run};

@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use gapless_simulation::campaign::{Campaign, explain, run_seed};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Seeded simulation of the whole switch. Without a command: a campaign of seeds.
 #[derive(Debug, Parser)]
-#[command(name = "simulation")]
+#[command(name = "simulation", args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// How many seeds.
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
@@ -27,8 +29,36 @@ struct Args {
     verbose: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds the product with one deliberate mutation after the other, and shows that
+    /// each is caught.
+    Mutations {
+        /// Only those with this in their name.
+        #[arg(long)]
+        only: Vec<String>,
+        /// How many seeds each may take until it is caught.
+        #[arg(long, default_value_t = 300)]
+        seeds: u64,
+        /// Steps of each seed.
+        #[arg(long, default_value_t = 1_500)]
+        steps: u64,
+    },
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Command::Mutations { only, seeds, steps }) = &args.command {
+        let below = gapless_simulation::mutations::workspace().join("target/mutations");
+        let tell = |line| println!("{line}");
+        return match gapless_simulation::mutations::run(&below, only, *seeds, *steps, tell) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                println!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match args.seed {
         Some(seed) => one(seed, args.steps, args.verbose),
         None => campaign(&args),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use gapless_iso8583::{Cut, Dialect, Framing, LengthForm, Message, Mti, Scratch};
+use gapless_iso8583::{Cut, Dialect, Framing, LengthForm, Message, Mti, Scratch, Side};
 
 /// A message: its type as a number (200 is 0200), and its fields as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +108,19 @@ impl Form {
         let mti = Mti::from_ascii(digits).unwrap();
         let mut builder = self.dialect.builder(out, mti);
         for (field, value) in &message.fields {
-            builder.text(*field, value.as_bytes());
+            match (field, value.split_at_checked(1)) {
+                (&NET, Some((side, amount))) => {
+                    let side = if side == "C" {
+                        Side::Credit
+                    } else {
+                        Side::Debit
+                    };
+                    builder.signed(NET, side, amount.parse().unwrap());
+                }
+                _ => {
+                    builder.text(*field, value.as_bytes());
+                }
+            }
         }
         builder.finish().unwrap();
         drop(builder);
@@ -143,12 +155,22 @@ impl Form {
     }
 }
 
+/// DE 97: C or D, and sixteen digits.
+const NET: u8 = 97;
+
 fn texts(message: &Message<'_>) -> Result<Msg, String> {
     let digits = message.mti().ascii();
     let mti = std::str::from_utf8(&digits).unwrap().parse().unwrap();
     let mut out = Msg::new(mti);
     let mut scratch = Scratch::new();
     for field in message.fields() {
+        if field == NET {
+            let signed = message.signed(field).map_err(|e| e.to_string())?;
+            let (side, amount) = signed.unwrap_or((Side::Credit, 0));
+            let side = if side == Side::Credit { 'C' } else { 'D' };
+            out.fields.insert(field, format!("{side}{amount:016}"));
+            continue;
+        }
         let text = message
             .text(field, &mut scratch)
             .map_err(|e| e.to_string())?

@@ -415,7 +415,10 @@ impl Node {
         let mut leaving = Vec::new();
         if let Some(connection) = self.connections.get_mut(&id) {
             while let Some((tag, outcome)) = connection.port.take_released() {
-                let given = connection.session.give(tag, &outcome, now, out);
+                let port = &connection.port;
+                let find = |seq| Port::reconciliation(port, seq);
+                let session = &mut connection.session;
+                let given = session.give_with(tag, &outcome, now, out, find);
                 leaving.push(Leaving {
                     tag,
                     outcome,
@@ -472,6 +475,11 @@ impl Node {
     /// Looks at the wall clock.
     pub fn look_at_wall_clock(&self, wall_us: u64) {
         self.handle.look_at_wall_clock(wall_us);
+    }
+
+    /// Somebody says that the wall clock is right.
+    pub fn confirm_clock(&self, wall_us: u64) -> bool {
+        self.handle.confirm_clock(wall_us, wall_us)
     }
 
     /// Engine time.

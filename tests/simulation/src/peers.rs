@@ -3,7 +3,7 @@
 use gapless_engine::outcome::Outcome;
 use gapless_journal::Room;
 
-use crate::auditor::calendar::{self, month_day};
+use crate::auditor::calendar::month_day;
 use crate::auditor::model::{Dates, Day, Effect};
 use crate::auditor::rules::{self, Door};
 use crate::auditor::{Expected, Failure, failure};
@@ -397,7 +397,15 @@ impl World {
         let near = steady && now_us >= self.plan.hours.early_us(closing);
         let network = self.plan.links[link].network;
         if message.kind() == 800 {
-            return self.expect_cutover(network, message, today, near);
+            let ended = self.plan.network(network).is_some_and(|of| of.names_ended);
+            let verdict = self
+                .auditor
+                .model
+                .judge_cutover(message, network, ended, today, near);
+            if let Some(Effect::Network(_, _, true)) = verdict.effect {
+                self.coverage.saw("early opening by a network's cutover");
+            }
+            return self.auditor.took_as(verdict);
         }
         if near && self.auditor.model.would_open(message, network) {
             self.happened(Effect::Early);
@@ -406,46 +414,6 @@ impl World {
         self.auditor.model.today = self.plan.hours.today(now_us);
         let plan = &self.plan.links[link];
         self.auditor.took(message, plan)
-    }
-
-    fn expect_cutover(&mut self, network: u16, message: &Msg, today: Day, near: bool) -> Expected {
-        let model = &self.auditor.model;
-        let ended = self
-            .plan
-            .network(network)
-            .is_some_and(|plan| plan.names_ended);
-        let named = calendar::nearest_ever(message.get(15), today).unwrap_or(today);
-        let day = named + Day::from(ended);
-        let mut expected = Expected {
-            code: 12,
-            approval: false,
-            date: model.dates.default(),
-            settlement: None,
-            balances: None,
-            depends: 0,
-            of: 0,
-            note: "network cutover refused",
-        };
-        let known = model.settles.iter().any(|(of, _)| *of == network);
-        let reach = (day - model.dates.default()).abs() > 60;
-        let current = model.clocks.get(&network).copied();
-        if !known || reach || current.is_some_and(|current| day < current) {
-            return expected;
-        }
-        expected.code = 0;
-        let opens = near && matches!(model.dates, Dates::Open(open) if day == open + 1);
-        if current == Some(day) && !opens {
-            expected.note = "network cutover again";
-            return expected;
-        }
-        self.happened(Effect::Network(network, day, opens));
-        if opens {
-            self.coverage.saw("early opening by a network's cutover");
-        }
-        expected.note = "cutover by a network";
-        expected.depends = self.auditor.model.seq;
-        expected.date = self.auditor.model.dates.default();
-        expected
     }
 
     /// Answers leave.
@@ -494,6 +462,8 @@ impl World {
         let ended = self.network_days[network];
         self.network_days[network] = ended + 1;
         self.next_network_day(network);
+        let wait = self.rng.within(1, 7_200) * S;
+        self.after(wait, Happening::Reconcile(network, ended));
         let link = self
             .plan
             .links
@@ -515,6 +485,41 @@ impl World {
     }
 }
 
+impl World {
+    /// A network asks whether both sides have the same figures of a date.
+    pub(crate) fn reconcile(&mut self, network: usize, day: Day) {
+        let plan = self.plan.networks[network].clone();
+        let link = self
+            .plan
+            .links
+            .iter()
+            .position(|link| link.network == plan.id);
+        let Some(link) = link else {
+            return;
+        };
+        for currency in plan.currencies {
+            let figures = self.auditor.model.figures(plan.id, day, currency);
+            let mut message = self
+                .traffic
+                .management(0, self.now_us)
+                .without(70)
+                .with(15, month_day(day))
+                .with(50, format!("{currency:03}"));
+            message.mti = if self.rng.percent(50) { 500 } else { 520 };
+            let wrong = self.rng.percent(15);
+            for (element, value) in figures.unwrap_or_default() {
+                let off = i64::from(wrong && matches!(element, 76 | 88));
+                message = message.with(element, rules::figure(element, value + off));
+            }
+            let at = self.remember(link, message, false);
+            self.send(link, at);
+            if self.rng.percent(20) {
+                self.send_again(link, at);
+            }
+        }
+    }
+}
+
 fn check_outcome(message: &Msg, expected: &Expected, outcome: &Outcome) -> Result<(), Failure> {
     let date = Day::from(outcome.business_date.0);
     let settlement = Day::from(outcome.settlement_date.0);
@@ -522,7 +527,7 @@ fn check_outcome(message: &Msg, expected: &Expected, outcome: &Outcome) -> Resul
         .balances
         .map(|b| (b.currency.0, b.ledger_minor, b.available_minor));
     let same = outcome.code.number() == expected.code
-        && (expected.code == 94 || date == expected.date)
+        && (matches!(expected.code, 94 | 96) || message.kind() >= 500 || date == expected.date)
         && expected.settlement.is_none_or(|day| day == settlement)
         && balances == expected.balances;
     if same {
@@ -542,7 +547,7 @@ fn check_echo(message: &Msg, answer: &Msg, code: u8) -> Result<(), Failure> {
     }
     for field in [2, 3, 4, 7, 11, 32, 37, 41, 49, 90, 102, 103] {
         let echoed = answer.get(field) == message.get(field);
-        let management = message.kind() == 800 && !matches!(field, 7 | 11);
+        let management = message.kind() >= 500 && !matches!(field, 7 | 11);
         if !echoed && !management && message.kind() != 300 {
             return wrong(format!("DE {field}"));
         }
@@ -550,7 +555,11 @@ fn check_echo(message: &Msg, answer: &Msg, code: u8) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_answer(message: &Msg, expected: &Expected, answer: &Msg) -> Result<(), Failure> {
+pub(crate) fn check_answer(
+    message: &Msg,
+    expected: &Expected,
+    answer: &Msg,
+) -> Result<(), Failure> {
     let wrong = |what: &str| failure(8, format!("{what}: {message} -> {answer}, {expected:?}"));
     if expected.approval == answer.get(38).is_empty() {
         return wrong("DE 38");
@@ -572,6 +581,16 @@ fn check_answer(message: &Msg, expected: &Expected, answer: &Msg) -> Result<(), 
         });
     if answer.get(54) != amounts {
         return wrong("DE 54");
+    }
+    if let Some((verdict, figures)) = &expected.figures {
+        if answer.number(66) != Some(u64::from(*verdict)) {
+            return wrong("DE 66");
+        }
+        for (element, value) in figures {
+            if answer.get(*element) != rules::figure(*element, *value) {
+                return wrong(&format!("DE {element}"));
+            }
+        }
     }
     Ok(())
 }

@@ -12,6 +12,8 @@ use crate::world::{Happening, S, World};
 
 /// Wall clock and engine time further apart than this: a jump.
 const JUMP_US: u64 = 500_000;
+/// A wall clock further than this ahead of the journal is not believed at a start.
+const STANDSTILL_US: u64 = 72 * 3_600 * S;
 /// State hashes kept for a comparison after a start.
 const HASHES: usize = 512;
 
@@ -64,6 +66,20 @@ impl World {
         self.read_to = self.read_to.min(started.head);
         self.attested_at = started.head;
         self.recovered_as_it_was(&node, started.head)?;
+        // Engine time never runs backwards, and does not follow a clock that is days ahead.
+        let newest_us = node.look(Engine::last_time_us);
+        let ahead_us = wall_us.saturating_sub(newest_us);
+        let believed =
+            wall_us + JUMP_US >= newest_us && (newest_us == 0 || ahead_us <= STANDSTILL_US);
+        let from_us = if believed {
+            wall_us.max(newest_us)
+        } else {
+            newest_us
+        };
+        self.clock = (self.now_us, from_us);
+        if ahead_us > 0 && !believed {
+            self.coverage.saw("clock: not believed at a start");
+        }
         self.node = Some(node);
         self.commit_due = false;
         self.set_up()?;
@@ -303,11 +319,11 @@ impl World {
     }
 
     fn start_some_time_later(&mut self) {
-        let down = match self.rng.weighted(&[70, 20, 8, 2]) {
+        let down = match self.rng.weighted(&[64, 20, 8, 8]) {
             0 => self.rng.within(1, 50) * (S / 10),
             1 => self.rng.within(60, 1_200) * S,
             2 => self.rng.within(2, 14) * 3_600 * S,
-            _ => 3 * 86_400 * S,
+            _ => *self.rng.pick(&[60, 72, 96]) * 3_600 * S,
         };
         if self.rng.percent(12) {
             let at = self.rng.within(1, 60);
@@ -401,7 +417,11 @@ impl World {
         };
         node.look_at_wall_clock(wall_us);
         let now_us = node.now_us();
-        let off = wall_us.abs_diff(now_us) > JUMP_US;
+        let (since, from_us) = self.clock;
+        let off = wall_us.abs_diff(from_us + (self.now_us - since)) > JUMP_US;
+        if !off {
+            self.clock = (self.now_us, wall_us);
+        }
         if node.is_steady() == off {
             let what = format!("clock is {wall_us}, engine time {now_us}, off: {off}");
             return failure(0, what);
@@ -411,6 +431,24 @@ impl World {
             self.expect_fired(now_us);
         }
         self.compare()
+    }
+
+    /// An operator sees that the wall clock is right, and says so.
+    pub(crate) fn confirm_clock(&mut self) -> Result<(), Failure> {
+        let wall_us = self.wall_us();
+        if let Some(node) = &self.node
+            && self.wall_off_us == 0
+            && !node.is_steady()
+        {
+            if !node.confirm_clock(wall_us) {
+                return failure(0, "a clock that is right is not confirmed");
+            }
+            self.clock = (self.now_us, wall_us);
+            self.coverage.saw("clock: confirmed");
+            self.tick()?;
+            self.schedule_tick();
+        }
+        Ok(())
     }
 
     fn expect_fired(&mut self, now_us: u64) {

@@ -39,6 +39,8 @@ pub enum Happening {
     Batch(Day),
     /// Somebody gives a command of the night.
     Operator,
+    /// A network compares the figures of a date that has ended.
+    Reconcile(usize, Day),
     /// A peer signs on again.
     SignOn(usize),
     /// A connection is made.
@@ -75,6 +77,8 @@ pub struct World {
     pub(crate) now_us: u64,
     /// How far the wall clock is off.
     pub(crate) wall_off_us: i64,
+    /// When engine time was last taken from somewhere, and what it was then.
+    pub(crate) clock: (u64, u64),
     pub(crate) node: Option<Node>,
     /// Starts of the switch.
     pub(crate) lives: u64,
@@ -169,6 +173,7 @@ impl World {
             ticks,
             now_us: start_us,
             wall_off_us: 0,
+            clock: (0, 0),
             node: None,
             lives: 0,
             down_since: None,
@@ -251,6 +256,10 @@ impl World {
             }
             Happening::Batch(day) => self.batch_step(day),
             Happening::Operator => self.operator(),
+            Happening::Reconcile(network, day) => {
+                self.reconcile(network, day);
+                Ok(())
+            }
             Happening::SignOn(link) => {
                 self.manage(link, 1);
                 Ok(())

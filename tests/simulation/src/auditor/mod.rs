@@ -87,7 +87,15 @@ impl Auditor {
 
     /// The core took a message: what it must be answered.
     pub fn took(&mut self, message: &Msg, link: &LinkPlan) -> Expected {
-        let verdict = self.model.judge(message, link);
+        let verdict = match message.kind() {
+            500 | 520 => self.model.judge_reconciliation(message, link.network),
+            _ => self.model.judge(message, link),
+        };
+        self.took_as(verdict)
+    }
+
+    /// The core took something that comes to this.
+    pub fn took_as(&mut self, verdict: Verdict) -> Expected {
         if let Some(effect) = verdict.effect {
             self.happened(effect);
         }

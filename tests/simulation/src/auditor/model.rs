@@ -295,8 +295,28 @@ pub enum Effect {
     Entry(Day, u128, Rc<str>, i64),
     /// A transaction; whether somebody should look.
     Transaction(Known, bool),
+    /// A reconciliation that was compared.
+    Reconciled(Reconciled),
     /// A reversal, with the originals that it marks, and one that it now waits for.
     Reversal(Box<ReversalEffect>),
+}
+
+/// Figures of a reconciliation, by element.
+pub type Figures = BTreeMap<u8, i64>;
+
+/// A reconciliation.
+#[derive(Clone, Debug)]
+pub struct Reconciled {
+    /// What it is recognised by: network, MTI, DE 7, DE 11.
+    pub message: (u16, u16, u64, u64),
+    /// The event.
+    pub seq: u64,
+    /// Of which settlement date.
+    pub day: Day,
+    /// DE 66.
+    pub verdict: u8,
+    /// The bank's figures.
+    pub ours: Figures,
 }
 
 /// A reversal's effect.
@@ -349,6 +369,8 @@ pub struct Model {
     pub date_totals: BTreeMap<(Day, u16), (Money, Money, u64, u64)>,
     /// By network, settlement date, currency.
     pub net_totals: BTreeMap<(u16, Day, u16), NetTotals>,
+    /// Reconciliations, in order.
+    pub reconciled: Vec<Reconciled>,
     /// Items that took a later date than their network's.
     pub rolled: u64,
     /// Items that somebody should look at.
@@ -376,6 +398,7 @@ impl Default for Model {
             entries: BTreeMap::new(),
             date_totals: BTreeMap::new(),
             net_totals: BTreeMap::new(),
+            reconciled: Vec::new(),
             rolled: 0,
             exceptions: 0,
             last_posting: (0, Rc::default()),
@@ -443,6 +466,13 @@ impl Model {
                 self.remember(known.clone());
             }
             Effect::Reversal(reversal) => self.reverse(reversal),
+            Effect::Reconciled(done) => {
+                self.exceptions += u64::from(done.verdict == 2);
+                self.reconciled.push(Reconciled {
+                    seq: self.seq,
+                    ..done.clone()
+                });
+            }
         }
     }
 
@@ -635,6 +665,40 @@ impl Model {
             40 => add(&mut totals.transfers[1], 1, Money::from(known.terms.amount)),
             _ => add(&mut totals.debits[1], 1, -gained),
         }
+    }
+
+    /// A network's figures of a settlement date: DE 74 to 80, 86 to 89, 97. `None`
+    /// when one of them cannot be said, being negative.
+    #[must_use]
+    pub fn figures(&self, network: u16, day: Day, currency: u16) -> Option<Figures> {
+        let totals = self
+            .net_totals
+            .get(&(network, day, currency))
+            .copied()
+            .unwrap_or_default();
+        let [debits, debits_back] = totals.debits;
+        let [credits, credits_back] = totals.credits;
+        let [transfers, transfers_back] = totals.transfers;
+        let amounts = [credits.1, credits_back.1, debits.1, debits_back.1];
+        if amounts.iter().any(|amount| *amount < 0) {
+            return None;
+        }
+        let net = credits.1 - credits_back.1 - debits.1 + debits_back.1;
+        let all = [
+            (74, credits.0.into()),
+            (75, credits_back.0.into()),
+            (76, debits.0.into()),
+            (77, debits_back.0.into()),
+            (78, transfers.0.into()),
+            (79, transfers_back.0.into()),
+            (80, totals.inquiries.into()),
+            (86, credits.1),
+            (87, credits_back.1),
+            (88, debits.1),
+            (89, debits_back.1),
+            (97, net),
+        ];
+        Some(all.map(|(element, value)| (element, value as i64)).into())
     }
 
     fn count_rolled(&mut self, known: &Known) {
