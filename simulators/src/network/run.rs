@@ -424,9 +424,13 @@ impl Driver {
     fn make_traffic(&mut self, now: Instant) {
         let rate = self.network.options.rate;
         if let Phase::Traffic { since, made } = &mut self.phase {
-            while at_rate(*since, *made, rate) <= now {
+            loop {
+                let due = at_rate(*since, *made, rate);
+                if due > now {
+                    return;
+                }
                 *made += 1;
-                self.network.session.transact(now);
+                self.network.session.transact(now, due);
             }
         }
     }
@@ -555,4 +559,59 @@ impl Driver {
 fn at_rate(since: Instant, number: u64, rate: u32) -> Instant {
     const SECOND_NS: u64 = 1_000_000_000;
     since + Duration::from_nanos(number.saturating_mul(SECOND_NS) / u64::from(rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::{date, time};
+
+    fn seoul(text: &str) -> Zoned {
+        format!("{text}[Asia/Seoul]").parse().unwrap()
+    }
+
+    #[test]
+    fn the_first_settlement_date_follows_from_the_cutover() {
+        let mut options = Options::new(Profile::named("east").unwrap());
+        // cutover, now, settlement date in November 2026
+        let table = [
+            (None, "2026-11-26T23:59:59", 26),
+            (Some(time(23, 30, 0, 0)), "2026-11-26T23:29:59", 26),
+            (Some(time(23, 30, 0, 0)), "2026-11-26T23:30:00", 27),
+            (Some(time(0, 30, 0, 0)), "2026-11-26T00:29:59", 25),
+            (Some(time(0, 30, 0, 0)), "2026-11-26T00:30:00", 26),
+            (Some(time(0, 30, 0, 0)), "2026-11-26T23:59:59", 26),
+        ];
+        for (cutover, now, day) in table {
+            options.cutover = cutover.map(Cutover::At);
+            let got = settlement_date(&options, &seoul(now)).unwrap();
+            assert_eq!(got, date(2026, 11, day), "{cutover:?} at {now}");
+        }
+        options.cutover = Some(Cutover::After(Duration::from_secs(1)));
+        // The zone's day, wherever this runs: 15:00 UTC is midnight in Seoul.
+        let utc: Zoned = "2026-11-26T15:00:00[UTC]".parse().unwrap();
+        let got = settlement_date(&options, &utc).unwrap();
+        assert_eq!(got, date(2026, 11, 27));
+    }
+
+    #[test]
+    fn a_cutover_at_a_time_is_the_next_one() {
+        let from = |now: &str, at| {
+            let now = seoul(now).timestamp();
+            until(at, "Asia/Seoul", now).unwrap().as_secs()
+        };
+        assert_eq!(from("2026-11-26T23:00:00", time(23, 30, 0, 0)), 1_800);
+        assert_eq!(from("2026-11-26T23:30:00", time(23, 30, 0, 0)), 86_400);
+        assert_eq!(from("2026-11-26T23:30:00", time(0, 30, 5, 0)), 3_605);
+    }
+
+    #[test]
+    fn transactions_are_due_at_a_steady_rate() {
+        let since = Instant::now();
+        let due = |number, rate| at_rate(since, number, rate).duration_since(since);
+        assert_eq!(due(0, 300), Duration::ZERO);
+        assert_eq!(due(300, 300), Duration::from_secs(1));
+        assert_eq!(due(1, 300), Duration::from_nanos(3_333_333));
+        assert_eq!(due(u64::MAX, 1_000_000), due(u64::MAX - 1, 1_000_000));
+    }
 }

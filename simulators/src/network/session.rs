@@ -328,6 +328,16 @@ impl Session {
         self.put_under_way(now, stored, false);
     }
 
+    /// As [`begin`](Session::begin), for what a terminal asked for at `asked`: that
+    /// we came to it late is a part of how long it waits.
+    fn begin_asked(&mut self, (now, asked): (Instant, Instant), message: Message, job: Job) {
+        let key = key_of_request(&message);
+        self.begin(now, message, job);
+        if let Some(item) = key.and_then(|key| self.waiting.get_mut(&key)) {
+            item.first_sent = asked;
+        }
+    }
+
     fn new_item(&mut self, message: Message, job: Job) -> Stored {
         let seq = self.next_seq;
         self.next_seq += 1;

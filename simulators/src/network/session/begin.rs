@@ -16,19 +16,19 @@ use crate::terminal::Network;
 const STAND_IN_LIMIT_MINOR: u64 = 20_000;
 
 impl Session {
-    /// A transaction of the traffic's mix.
-    pub fn transact(&mut self, now: Instant) {
+    /// A transaction of the traffic's mix, due at `asked`.
+    pub fn transact(&mut self, now: Instant, asked: Instant) {
         let plan = match self.traffic.plan() {
             Ok(plan) => plan,
             Err(error) => return self.problem(error.to_string()),
         };
-        if let Err(error) = self.submit(now, &plan) {
+        if let Err(error) = self.submit(now, asked, &plan) {
             self.problem(format!("a transaction that is none: {error}"));
         }
     }
 
-    /// A transaction of a terminal's.
-    pub fn submit(&mut self, now: Instant, plan: &Plan) -> Result<(), OrderError> {
+    /// A transaction that a terminal asked for at `asked`.
+    pub fn submit(&mut self, now: Instant, asked: Instant, plan: &Plan) -> Result<(), OrderError> {
         let chance = self.traffic.chance(u64::MAX);
         let message = self
             .clerk
@@ -51,7 +51,8 @@ impl Session {
                 self.reverse(now, &message, None, Undoes::First);
             }
             let key = key_of_request(&message);
-            self.begin(now, message, Job::Request(counted, plan.fate));
+            let job = Job::Request(counted, plan.fate);
+            self.begin_asked((now, asked), message, job);
             if plan.fate == Fate::Impatient
                 && let Some(key) = key
             {

@@ -101,13 +101,13 @@ impl Trial {
             ..Order::new(kind)
         };
         self.session
-            .submit(self.now, &Plan { order, fate })
+            .submit(self.now, self.now, &Plan { order, fate })
             .unwrap();
     }
 
     fn transact(&mut self, times: u32) {
         for _ in 0..times {
-            self.session.transact(self.now);
+            self.session.transact(self.now, self.now);
         }
     }
 
