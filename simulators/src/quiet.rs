@@ -1,8 +1,27 @@
-//! What the simulators' commands keep off the screen.
+//! What the simulators' commands have in common: their arguments, and what they
+//! keep off the screen.
 
 use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
 
 use crate::wire;
+
+/// The status for a command line that is wrong (sysexits.h).
+const USAGE: u8 = 64;
+
+/// The command line.
+///
+/// # Errors
+/// The status to leave with: help was shown (0), or the line is wrong (64), and
+/// that has been said.
+pub fn arguments<C: Parser>() -> Result<C, ExitCode> {
+    C::try_parse().map_err(|e| {
+        let _ = e.print();
+        ExitCode::from(if e.use_stderr() { USAGE } else { 0 })
+    })
+}
 
 /// A panic's text may hold parts of a message, so only its place is told.
 pub fn hide_panics(name: &'static str) {

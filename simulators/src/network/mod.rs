@@ -15,6 +15,7 @@
 
 mod book;
 mod clerk;
+mod driver;
 mod event;
 mod framing;
 mod line;

@@ -116,12 +116,9 @@ impl RunArgs {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match quiet::arguments() {
         Ok(cli) => cli,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { USAGE } else { OK });
-        }
+        Err(status) => return status,
     };
     quiet::hide_panics("batch");
     let Command::Run(args) = &cli.command;

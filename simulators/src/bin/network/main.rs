@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use args::{Cli, Command, NetworkArgs, RunArgs};
-use clap::Parser;
 use gapless_simulators::dump::dump;
 use gapless_simulators::network::{
     Control, Event, Memory, Network, NetworkFile, Once, OnceError, Profile, Reconciled, RunError,
@@ -64,12 +63,9 @@ impl From<RunError> for Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match quiet::arguments() {
         Ok(cli) => cli,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { USAGE } else { OK });
-        }
+        Err(status) => return status,
     };
     quiet::hide_panics("network");
     let result = quiet::prepare()

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use args::{AdviceOf, Cli, Command, ReverseArgs};
-use clap::Parser;
 use gapless_simulators::dump::dump;
 use gapless_simulators::order::OrderError;
 use gapless_simulators::scenario::{RunError, Scenario, StepReport};
@@ -56,17 +55,9 @@ impl From<OrderError> for Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match quiet::arguments() {
         Ok(cli) => cli,
-        Err(e) => {
-            let status = if e.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::OK
-            };
-            let _ = e.print();
-            return ExitCode::from(status);
-        }
+        Err(status) => return status,
     };
     quiet::hide_panics("pos");
     let result = quiet::prepare()
