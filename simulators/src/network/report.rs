@@ -273,9 +273,13 @@ impl fmt::Display for Reconciled {
             "OUT OF BALANCE"
         };
         let code = self.settlement_code.as_deref().unwrap_or("missing");
+        let asked = match self.response_code {
+            Some(_) => "",
+            None => ", asked by the host",
+        };
         writeln!(
             f,
-            "reconciled  {} in {}: {verdict} (DE 66 {code}); {} debits, {} credits, {} and {} reversed",
+            "reconciled  {} in {}: {verdict} (DE 66 {code}{asked}); {} debits, {} credits, {} and {} reversed",
             self.date,
             self.currency,
             self.ours.debits.count,
