@@ -26,6 +26,10 @@ const IMPORT_ROWS: u32 = 200_000;
 /// Opening balance of every account: more than any run spends.
 const OPENING_MINOR: u64 = 100_000_000_000;
 
+/// Where the address of a PostgreSQL server stands, which may have a password in
+/// it: arguments can be read by others.
+pub const POSTGRES: &str = "GAPLESS_LOADTEST_POSTGRES";
+
 /// A host that runs as a child.
 #[derive(Debug)]
 pub struct Host {
@@ -48,6 +52,20 @@ impl Host {
         let own = std::env::current_exe().context("this program's path")?;
         let mut command = Command::new(own);
         command.args(["baseline", kind, "--dir"]).arg(dir.path());
+        Self::start(command, dir, "listening addr=")
+    }
+
+    /// The naive peer of this program, on a PostgreSQL server.
+    ///
+    /// # Errors
+    /// It cannot be started, or ends before it listens.
+    pub fn postgres(url: &str, cards: u32, disk: &Path) -> anyhow::Result<Self> {
+        let dir = TempDir::new_in(disk).with_context(|| disk.display().to_string())?;
+        let own = std::env::current_exe().context("this program's path")?;
+        let mut command = Command::new(own);
+        command
+            .args(["baseline", "postgres", "--cards", &cards.to_string()])
+            .env(POSTGRES, url);
         Self::start(command, dir, "listening addr=")
     }
 

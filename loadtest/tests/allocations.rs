@@ -82,23 +82,11 @@ fn approve(mut stream: TcpStream) {
 }
 
 /// Allocations of a whole run, host included.
-fn allocations(target: &str, requests: u64) -> u64 {
-    let count = requests.to_string();
-    let Command::Run(arguments) = Cli::try_parse_from([
-        "gapless-loadtest",
-        "run",
-        "--target",
-        target,
-        "--requests",
-        &count,
-        "--connections",
-        "2",
-        "--in-flight",
-        "16",
-    ])
-    .unwrap()
-    .command
-    else {
+fn allocations(target: &str, requests: u64, load: &[&str]) -> u64 {
+    let base = ["gapless-loadtest", "run", "--target", target];
+    let always = ["--connections", "2", "--in-flight", "16"];
+    let arguments = base.iter().chain(&always).chain(load);
+    let Command::Run(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
         panic!("run was asked for");
     };
     let plan = arguments.plan().unwrap();
@@ -119,11 +107,23 @@ fn more_messages_cost_no_more_allocations() {
             thread::spawn(move || approve(stream.unwrap()));
         }
     });
+    let closed =
+        |requests: u64| allocations(&target, requests, &["--requests", &requests.to_string()]);
     // Warm: whatever is made once is made.
-    allocations(&target, 1_000);
-    let few = allocations(&target, 1_000);
-    let many = allocations(&target, 51_000);
-    let more = many.saturating_sub(few);
+    closed(1_000);
+    let few = closed(1_000);
+    let more = closed(51_000).saturating_sub(few);
     assert!(more < 500, "{more} allocations for 50,000 messages");
     assert!(few > 10, "the allocator does not count: {few}");
+    // The open loop lasts the same, with ten times the messages.
+    let open = |rate: u64| {
+        allocations(
+            &target,
+            rate,
+            &["--rate", &rate.to_string(), "--seconds", "1"],
+        )
+    };
+    let few = open(1_000);
+    let more = open(10_000).saturating_sub(few);
+    assert!(more < 500, "{more} allocations for 9,000 messages");
 }

@@ -95,7 +95,10 @@ pub fn run(
     serve(
         listen,
         listening,
-        || drop(tokio::task::spawn_local(tell_all(tell, wake))),
+        || {
+            tokio::task::spawn_local(tell_all(tell, wake));
+            std::future::ready(Ok(()))
+        },
         |stream| {
             let own = number.replace(number.get() + 1);
             wakers.borrow_mut().push(None);

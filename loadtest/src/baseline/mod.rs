@@ -1,11 +1,12 @@
 //! Servers to compare with, in the same run: what the wire alone costs, and what
 //! the wire and a durable write cost.
 //!
-//! Both cut the same frames as any host and understand nothing of them: a request
-//! comes back as it came.
+//! The first two cut the same frames as any host and understand nothing of them;
+//! the third does what a bank would write first. A request comes back as it came.
 
 pub mod durable;
 pub mod null;
+pub mod postgres;
 
 use std::net::SocketAddr;
 
@@ -70,13 +71,14 @@ impl Input {
 ///
 /// # Errors
 /// The address cannot be listened on, or the machine gives no runtime.
-fn serve<F>(
+fn serve<P, F>(
     listen: SocketAddr,
     listening: impl FnOnce(SocketAddr),
-    prepare: impl FnOnce(),
+    prepare: impl FnOnce() -> P,
     treat: impl Fn(TcpStream) -> F,
 ) -> anyhow::Result<()>
 where
+    P: Future<Output = anyhow::Result<()>>,
     F: Future<Output = ()> + 'static,
 {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -87,7 +89,7 @@ where
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("--listen {listen}"))?;
-        prepare();
+        prepare().await?;
         listening(listener.local_addr().context("address")?);
         loop {
             let (stream, _) = listener.accept().await.context("accept")?;

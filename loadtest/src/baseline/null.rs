@@ -17,7 +17,12 @@ pub fn run(
     framing: Framing,
     listening: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
-    serve(listen, listening, || {}, |stream| echo(stream, framing))
+    serve(
+        listen,
+        listening,
+        || std::future::ready(Ok(())),
+        |stream| echo(stream, framing),
+    )
 }
 
 async fn echo(stream: TcpStream, framing: Framing) {

@@ -160,6 +160,9 @@ pub struct CompareArguments {
     /// given); needs some gigabytes.
     #[arg(long, value_name = "DIR")]
     pub disk: Option<PathBuf>,
+    /// The naive peer too, on this PostgreSQL server (see `baseline`).
+    #[arg(long, value_name = "URL")]
+    pub postgres: Option<String>,
     /// Exit status 3 if a goal is missed.
     #[arg(long)]
     pub strict: bool,
@@ -196,6 +199,14 @@ pub struct BaselineArguments {
     /// judged.
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
+    /// postgres: the server, as in postgres://user:password@host/database; the
+    /// schema gapless_loadtest in it is made anew. Or the environment variable
+    /// GAPLESS_LOADTEST_POSTGRES, which nobody else can read.
+    #[arg(long, value_name = "URL")]
+    pub postgres: Option<String>,
+    /// postgres: cards with a balance.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=99_000_000))]
+    pub cards: u32,
 }
 
 /// Servers to compare with.
@@ -205,6 +216,9 @@ pub enum BaselineKind {
     Null,
     /// Makes its bytes durable: group commit, fdatasync.
     NullDurable,
+    /// One PostgreSQL transaction: UPDATE of the balance, INSERT of the
+    /// authorisation.
+    Postgres,
 }
 
 /// Arguments of `run`.

@@ -27,6 +27,10 @@ pub(super) fn compare(arguments: &CompareArguments) -> Result<u8, Fault> {
         lasts: Duration::from_millis(run_ms),
         warm_up: Duration::from_millis(warm_up_ms),
         cards: arguments.cards,
+        postgres: arguments
+            .postgres
+            .clone()
+            .or_else(|| std::env::var(host::POSTGRES).ok()),
         cells: (1..)
             .zip(CELLS)
             .filter(wanted)

@@ -13,6 +13,7 @@ use gapless_iso8583::Framing;
 
 use crate::baseline;
 use crate::cli::{BaselineArguments, BaselineKind, Cli, Command};
+use crate::host::POSTGRES;
 
 /// Exit statuses beside success.
 pub mod status {
@@ -78,6 +79,15 @@ fn serve(arguments: &BaselineArguments) -> Result<u8, Fault> {
         BaselineKind::Null => baseline::null::run(arguments.listen, framing, listening)?,
         BaselineKind::NullDurable => {
             baseline::durable::run(arguments.listen, framing, &arguments.dir, listening)?;
+        }
+        BaselineKind::Postgres => {
+            let url = arguments.postgres.clone();
+            let url = url
+                .or_else(|| std::env::var(POSTGRES).ok())
+                .with_context(|| format!("--postgres URL or {POSTGRES} is needed"))
+                .map_err(usage)?;
+            let cards = arguments.cards;
+            baseline::postgres::run(arguments.listen, framing, &url, cards, listening)?;
         }
     }
     Ok(0)

@@ -58,11 +58,13 @@ pub enum Who {
     Durable,
     /// Authorises it.
     Gapless,
+    /// One PostgreSQL transaction, if a server is given.
+    Postgres,
 }
 
 impl Who {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Null, Self::Durable, Self::Gapless];
+    pub const ALL: [Self; 4] = [Self::Null, Self::Durable, Self::Gapless, Self::Postgres];
 
     /// As the table names it.
     #[must_use]
@@ -71,6 +73,7 @@ impl Who {
             Self::Null => "null",
             Self::Durable => "null-durable",
             Self::Gapless => "gapless",
+            Self::Postgres => "postgres",
         }
     }
 }
@@ -114,6 +117,8 @@ pub struct Comparison {
     pub cards: u32,
     /// Which cells.
     pub cells: Vec<Cell>,
+    /// A PostgreSQL server for the naive peer.
+    pub postgres: Option<String>,
 }
 
 /// The daemon remembers what it has answered: after so many it is started anew,
@@ -126,6 +131,7 @@ struct Hosts {
     durable: Host,
     gapless: Host,
     answered: u64,
+    postgres: Option<Host>,
 }
 
 impl Comparison {
@@ -135,6 +141,13 @@ impl Comparison {
             count: self.cards,
             first_account: 1_000_000_000,
         }))
+    }
+
+    /// Who takes part, in the order of a round.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Who> {
+        let taking_part = |who: &Who| *who != Who::Postgres || self.postgres.is_some();
+        Who::ALL.into_iter().filter(taking_part).collect()
     }
 
     fn daemon(&self) -> anyhow::Result<Host> {
@@ -151,13 +164,18 @@ impl Comparison {
             durable: Host::baseline("null-durable", &self.disk).context("null-durable")?,
             gapless: self.daemon()?,
             answered: 0,
+            postgres: self
+                .postgres
+                .as_ref()
+                .map(|url| Host::postgres(url, self.cards, &self.disk).context("postgres"))
+                .transpose()?,
         };
-        let all = self.rounds as usize * self.cells.len() * Who::ALL.len();
+        let all = self.rounds as usize * self.cells.len() * self.hosts().len();
         let bar = bar(all as u64, quiet);
         let mut samples = Vec::with_capacity(all);
         for round in 0..self.rounds {
             for cell in &self.cells {
-                for who in Who::ALL {
+                for who in self.hosts() {
                     bar.set_message(format!(
                         "round {} of {}: {} {}",
                         round + 1,
@@ -189,6 +207,7 @@ impl Comparison {
             Who::Null => &hosts.null,
             Who::Durable => &hosts.durable,
             Who::Gapless => &hosts.gapless,
+            Who::Postgres => hosts.postgres.as_ref().context("no PostgreSQL server")?,
         };
         let mut plan = match cell {
             Cell::Closed(connections, in_flight) => {
@@ -203,6 +222,10 @@ impl Comparison {
         plan.cards = self.cards();
         plan.echo = who != Who::Gapless;
         plan.seed = u64::from(round) + 1;
+        if who == Who::Postgres {
+            // The open loop is far beyond what a transaction each can do.
+            plan.timeout = Duration::from_secs(1);
+        }
         let before = cpu::of_process(host.pid());
         let outcome = open_loop::run(&plan, &Control::new(&plan), |_| {})?;
         let after = cpu::of_process(host.pid());
