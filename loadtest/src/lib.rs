@@ -13,6 +13,7 @@ pub mod admin;
 pub mod assertion;
 pub mod audit;
 mod bank;
+pub mod bars;
 pub mod baseline;
 mod board;
 mod card_files;

@@ -406,7 +406,8 @@ impl Plot {
     }
 }
 
-fn colour(index: usize) -> &'static str {
+/// The colour of this number.
+pub(crate) fn colour(index: usize) -> &'static str {
     COLOURS
         .get(index % COLOURS.len())
         .copied()

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::judge::{Ratio, median, paired};
 use super::{CELLS, Cell, Comparison, Sample, Who};
+use crate::bars::Bars;
 use crate::page::{Page, Tile};
-use crate::plot::human;
 use crate::report::grouped;
 
 /// A goal of the daemon against null-durable in the same run.
@@ -124,7 +124,10 @@ fn rows(comparison: &Comparison, samples: &[Sample]) -> Vec<Vec<String>> {
             cells.push(told(ratio(samples, cell, of)));
             rows.push(cells);
         };
-        let us = |ns: f64| format!("{:.1} us", ns / 1_000.0);
+        let us = |ns: f64| match ns {
+            0.0 => "-".to_owned(),
+            ns => format!("{:.1} us", ns / 1_000.0),
+        };
         if let Cell::Closed(..) = cell {
             row(
                 "per second",
@@ -247,7 +250,7 @@ pub fn html(comparison: &Comparison, samples: &[Sample]) -> String {
     page.tiles(&tiles);
     page.note("gapless by null-durable, medians of paired ratios; green: the goal is met");
     page.heading("Throughput");
-    page.plot(&bars(comparison, samples));
+    page.plot(&bars(comparison, samples).svg());
     page.heading("All figures");
     page.table(&head(comparison), &rows(comparison, samples));
     page.note(
@@ -257,84 +260,35 @@ pub fn html(comparison: &Comparison, samples: &[Sample]) -> String {
     page.html()
 }
 
-/// Bars of the medians, on a logarithmic axis.
-fn bars(comparison: &Comparison, samples: &[Sample]) -> String {
-    let mut svg = String::new();
-    let _ = draw_bars(&comparison.hosts(), samples, &mut svg);
-    svg
-}
-
-fn draw_bars(hosts: &[Who], samples: &[Sample], svg: &mut String) -> std::fmt::Result {
-    let (width, height, top, floor) = (960.0, 330.0, 70.0, 285.0);
-    write!(
-        svg,
-        r##"<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="Throughput" font-family="system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif" xmlns="http://www.w3.org/2000/svg"><text x="16" y="26" font-size="17" font-weight="600" fill="#16202a">Answers a second, closed loop</text><text x="16" y="46" font-size="12.5" fill="#5b6770">connections x in flight; medians; logarithmic</text>"##
-    )?;
-    let colours = ["#9aa5b1", "#5b6770", "#0b6bcb", "#e09f1f"];
-    let cells: Vec<_> = CELLS
+/// Bars of the medians.
+fn bars(comparison: &Comparison, samples: &[Sample]) -> Bars {
+    let hosts = comparison.hosts();
+    let groups = CELLS
         .into_iter()
         .filter(|cell| matches!(cell, Cell::Closed(..)))
         .filter(|cell| samples.iter().any(|sample| sample.cell == *cell))
-        .collect();
-    let values: Vec<Vec<f64>> = cells
-        .iter()
         .map(|cell| {
-            hosts
-                .iter()
-                .map(|who| median(&figures(samples, *cell, *who, |sample| sample.per_second)))
-                .collect()
+            let rate =
+                |who: &Who| median(&figures(samples, cell, *who, |sample| sample.per_second));
+            (cell.name(), hosts.iter().map(rate).collect())
         })
         .collect();
-    let flat = || {
-        values
+    Bars {
+        title: "Answers a second, closed loop".to_owned(),
+        note: "connections x in flight; medians; logarithmic".to_owned(),
+        // Greys for what it is compared with.
+        series: hosts
             .iter()
-            .flatten()
-            .copied()
-            .filter(|value| *value > 0.0)
-    };
-    let most = flat().fold(1.0, f64::max).log10();
-    let least = (flat().fold(f64::INFINITY, f64::min).min(1e9))
-        .log10()
-        .floor();
-    let group = (width - 40.0) / cells.len().max(1) as f64;
-    for (place, (cell, values)) in cells.iter().zip(&values).enumerate() {
-        let left = 20.0 + place as f64 * group;
-        for (number, (value, colour)) in values.iter().zip(colours).enumerate() {
-            let share =
-                ((value.max(1.0).log10() - least) / (most - least).max(0.1)).clamp(0.02, 1.0);
-            let tall = share * (floor - top - 20.0);
-            let bar = (group - 36.0) / hosts.len() as f64;
-            let x = left + 18.0 + number as f64 * bar;
-            write!(
-                svg,
-                r##"<rect x="{x:.1}" y="{:.1}" width="{:.1}" height="{tall:.1}" rx="3" fill="{colour}"/><text x="{:.1}" y="{:.1}" font-size="11.5" text-anchor="middle" fill="#16202a">{}</text>"##,
-                floor - tall,
-                bar - 4.0,
-                x + bar / 2.0 - 2.0,
-                floor - tall - 5.0,
-                human(*value)
-            )?;
-        }
-        write!(
-            svg,
-            r##"<text x="{:.1}" y="{:.1}" font-size="13" text-anchor="middle" fill="#16202a">{}</text>"##,
-            left + group / 2.0,
-            floor + 20.0,
-            cell.name()
-        )?;
+            .map(|who| {
+                let colour = match who {
+                    Who::Null => 8,
+                    Who::Durable => 5,
+                    Who::Gapless => 0,
+                    Who::Postgres => 2,
+                };
+                (who.name().to_owned(), colour)
+            })
+            .collect(),
+        groups,
     }
-    for (number, (who, colour)) in hosts.iter().zip(colours).enumerate() {
-        let x = 500.0 + number as f64 * 110.0;
-        write!(
-            svg,
-            r##"<rect x="{x}" y="16" width="12" height="12" rx="3" fill="{colour}"/><text x="{:.1}" y="26" font-size="12.5" fill="#16202a">{}</text>"##,
-            x + 18.0,
-            who.name()
-        )?;
-    }
-    write!(
-        svg,
-        r##"<line x1="20" x2="{:.1}" y1="{floor}" y2="{floor}" stroke="#9aa5b1"/></svg>"##,
-        width - 20.0
-    )
 }
