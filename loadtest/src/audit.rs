@@ -62,17 +62,25 @@ impl std::fmt::Display for Difference {
         let (least, most) = self.expected_minor;
         write!(
             f,
-            "account {}: had {}, must have {least}",
-            self.account, self.opening_minor
+            "account {}: had {}, must have {}",
+            self.account,
+            self.opening_minor,
+            between(least.into(), most.into())
         )?;
-        if most != least {
-            write!(f, " to {most}")?;
-        }
         match self.found_minor {
             Some(found) => write!(f, ", has {found}")?,
             None => write!(f, ", is gone")?,
         }
         write!(f, " ({} postings)", self.postings)
+    }
+}
+
+/// `5`, or `5 to 7`.
+fn between(least: i128, most: i128) -> String {
+    if least == most {
+        least.to_string()
+    } else {
+        format!("{least} to {most}")
     }
 }
 
@@ -268,8 +276,8 @@ impl Opening {
         let moved = now.customers_minor - self.books.customers_minor;
         if !(least..=most).contains(&moved) {
             audit.faults.push(format!(
-                "all customers together must have {least} to {most} minor units more than before, \
-                 have {moved}"
+                "all customers together must have {} minor units more than before, have {moved}",
+                between(least, most)
             ));
         }
         if batch.is_some() {
@@ -296,7 +304,8 @@ impl Opening {
         );
         if !(least..=most).contains(&debits) {
             audit.faults.push(format!(
-                "debits of {least} to {most} minor units must have been posted, {debits} were"
+                "debits of {} minor units must have been posted, {debits} were",
+                between(least, most)
             ));
         }
     }

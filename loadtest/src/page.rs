@@ -66,7 +66,7 @@ h1 { margin: 0 0 4px; font-size: 26px; letter-spacing: -0.01em; }
 h2 { margin: 30px 0 10px; font-size: 18px; }
 header p, .note { margin: 0; color: #5b6770; }
 .note { margin: 6px 0; font-size: 13.5px; }
-.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }
+.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(215px, 1fr)); }
 .tile { background: #fff; border: 1px solid #e3e8ee; border-radius: 10px; padding: 12px 16px; }
 .tile b { display: block; font-size: 24px; font-weight: 650; white-space: nowrap;
   font-variant-numeric: tabular-nums; }

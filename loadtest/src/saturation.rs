@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::open_loop::{self, Control, Snapshot};
 use crate::page::{Page, Tile};
 use crate::plan::{Load, Plan};
-use crate::report::{grouped, html, json as told_json, load_in_words, ms, per_second};
+use crate::report::{grouped, html, json as told_json, ms, per_second};
 use crate::schedule::{Spacing, Step, ns_of};
 use crate::stats::Stats;
 
@@ -231,11 +231,12 @@ impl Found {
         let mut page = Page::new(
             "How much it takes",
             &format!(
-                "{} ({}): {}; each rate for {} s",
+                "{} ({}): open loop on {} connections, each rate for {} s; mix {}",
                 search.plan.target,
                 search.plan.dialect.name(),
-                load_in_words(&search.plan),
-                search.step.as_secs()
+                search.plan.connections,
+                search.step.as_secs(),
+                search.plan.mix
             ),
         );
         let best = self

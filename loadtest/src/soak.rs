@@ -221,7 +221,7 @@ pub fn page(
     let plot = Plot {
         title: "Memory over time".to_owned(),
         note: "resident, of the host's process".to_owned(),
-        x: html::seconds(),
+        x: html::seconds(&outcome.timeline),
         y: Axis::linear("MiB"),
         series: vec![Series::line("resident", 3, points)],
         ..Plot::default()

@@ -205,6 +205,13 @@ impl Timeline {
         self.points(|slice| Some(slice.latency.quantile_us(quantile)? / 1_000.0))
     }
 
+    /// How many slices there are until requests were no longer due.
+    #[must_use]
+    pub fn offered(&self) -> usize {
+        let last = self.slices.iter().rposition(|slice| slice.offered > 0);
+        last.map_or(0, |last| last + 1)
+    }
+
     /// Answers that came between two times since the run's beginning. To the slice.
     #[must_use]
     pub fn answered(&self, from: Duration, to: Duration) -> u64 {

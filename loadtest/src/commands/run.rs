@@ -33,7 +33,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Fault> {
         } else {
             "NOT RIGHT"
         };
-        let label = format!("money, {} accounts compared", audit.compared);
+        let label = format!(
+            "money, {} accounts compared",
+            report::grouped(audit.compared.into())
+        );
         checks
             .tiles
             .push(Tile::judged(figure, label, audit.is_right()));

@@ -102,10 +102,12 @@ pub(crate) fn windows(outcome: &Outcome) -> Vec<Window> {
     .collect()
 }
 
-/// Since the run began.
-pub(crate) fn seconds() -> Axis {
+/// Since the run began, as long as requests were due.
+pub(crate) fn seconds(timeline: &Timeline) -> Axis {
+    let lasted = timeline.width.as_secs_f64() * timeline.offered() as f64;
     Axis {
         least: Some(0.0),
+        most: (lasted > 0.0).then_some(lasted),
         ..Axis::linear("seconds")
     }
 }
@@ -113,6 +115,10 @@ pub(crate) fn seconds() -> Axis {
 /// Requests and answers a second over time.
 #[must_use]
 pub fn rates(timeline: &Timeline, windows: &[Window]) -> Plot {
+    // What is answered after the end says nothing of the rate.
+    let mut timeline = timeline.clone();
+    timeline.slices.truncate(timeline.offered());
+    let timeline = &timeline;
     let mut series = vec![
         Series::line("offered", 5, timeline.rates(|slice| slice.offered)),
         Series::line("answered", 0, timeline.rates(|slice| slice.answered)),
@@ -136,7 +142,7 @@ pub fn rates(timeline: &Timeline, windows: &[Window]) -> Plot {
     Plot {
         title: "Throughput over time".to_owned(),
         note: "requests a second by intended send time, answers a second by arrival".to_owned(),
-        x: seconds(),
+        x: seconds(timeline),
         y: Axis::linear("per second"),
         series,
         windows: windows.to_vec(),
@@ -153,7 +159,7 @@ pub fn latencies(timeline: &Timeline, windows: &[Window]) -> Plot {
             "from the intended send time; one point every {} ms",
             timeline.width.as_millis()
         ),
-        x: seconds(),
+        x: seconds(timeline),
         y: Axis::log("milliseconds"),
         series: vec![
             Series::line("max", 8, timeline.latencies_ms(1.0)),
