@@ -330,6 +330,17 @@ impl Memory {
         legs
     }
 
+    /// Whether it is an advice that corrected a request which has been dropped since.
+    pub fn has_lost_link(&self, reference: RecordRef) -> bool {
+        let Some((generation, record)) = self.get(reference) else {
+            return false;
+        };
+        let named = continuations(generation, reference)
+            .next()
+            .map_or(RecordRef::NONE, Record::continued_link);
+        record.has(flags::WIDE) && named.is_some() && !self.link(reference).is_some()
+    }
+
     /// The request that an advice's record corrects.
     pub fn link(&self, reference: RecordRef) -> RecordRef {
         match self.get(reference) {

@@ -303,6 +303,25 @@ fn the_closing_balance_of_a_date_is_the_opening_balance_of_the_next() {
     assert_eq!(closing(&bank, day("D+1")), frozen);
 }
 
+/// The request is dropped with its date, the advice that corrected it a day later is
+/// not: half of what they did is not undone, and somebody looks.
+#[test]
+fn a_reversal_that_finds_only_the_advice_posts_nothing_and_is_an_exception() {
+    let mut bank = Bank::open();
+    let night = |bank: &mut Bank, date: &str| {
+        bank.run(&format!(
+            "cutover {date} -> done\n freeze {date} -> done\n seal {date} -> done"
+        ));
+    };
+    bank.run("purchase cA 100 #1 -> 00 bdate=D A=900");
+    night(&mut bank, "D");
+    bank.run("advice-purchase cA 130 #1 -> 00 bdate=D+1 A=870");
+    for date in ["D+1", "D+2", "D+3", "D+4"] {
+        night(&mut bank, date);
+    }
+    bank.run("reverse cA #2 of #1 -> 00 exception=ReversalHalfFits A=870");
+}
+
 /// A transfer, its repeat, its reversal, that one's repeat; cutover, freeze and seal
 /// between any two of them. Both legs have one date, and the money is back at the end.
 #[test]

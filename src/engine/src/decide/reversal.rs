@@ -262,6 +262,12 @@ impl Engine {
         let Some((generation, record)) = self.memory.get(original) else {
             return;
         };
+        if self.memory.has_lost_link(original) {
+            // An advice whose request was dropped with an older date: what is left posted
+            // the difference only, and half of an effect is not undone.
+            event.exception = Some(ExceptionKind::ReversalHalfFits);
+            return;
+        }
         let Some(linked) = self.correction(original, record) else {
             event.exception = Some(ExceptionKind::ReversalFitsSeveral);
             return;
