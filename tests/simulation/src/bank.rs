@@ -41,6 +41,9 @@ pub struct Batch {
     life: u64,
     /// What it has been told of, by id.
     told: BTreeMap<u128, (u16, i64)>,
+    /// Whether the extract is still to be read, and the checksums as first read.
+    extract_due: bool,
+    sha256: Vec<String>,
     twice: bool,
     wrong_sums: bool,
 }
@@ -66,6 +69,8 @@ impl Batch {
             next: 0,
             life: 0,
             told: BTreeMap::new(),
+            extract_due: true,
+            sha256: Vec::new(),
             twice: rng.percent(20),
             wrong_sums: rng.percent(25),
         }
@@ -315,6 +320,9 @@ impl World {
             batch.life = self.lives;
             batch.next = 0;
             batch.told.clear();
+            batch.extract_due = true;
+        } else if batch.extract_due {
+            self.read_extract(&mut batch)?;
         } else if batch.next < batch.entries.len() {
             self.post_some(&mut batch)?;
         } else if std::mem::take(&mut batch.twice) {
@@ -326,6 +334,51 @@ impl World {
         if !over {
             self.after(wait, Happening::Batch(day));
         }
+        Ok(())
+    }
+
+    /// The extract is what was at the freeze, the same to the byte each time.
+    fn read_extract(&mut self, batch: &mut Batch) -> Result<(), Failure> {
+        let Some(node) = &mut self.node else {
+            return Ok(());
+        };
+        for _ in 0..200 {
+            if !matches!(node.follow(), Ok(true)) {
+                break;
+            }
+        }
+        if node.follower().is_none() {
+            // Stopped on a bad disk: the next start has another one.
+            batch.extract_due = !self.disk_troubled;
+            return Ok(());
+        }
+        let extract = match node.extract(batch.day) {
+            Ok(Some(extract)) => extract,
+            // Not on disk yet; asked for again.
+            Ok(None) => return Ok(()),
+            Err(_) if self.disk_troubled => return Ok(()),
+            Err(error) => return failure(12, error),
+        };
+        batch.extract_due = false;
+        self.coverage.saw("batch: extract checked");
+        let expected = self.auditor.model.frozen.get(&batch.day);
+        let expected = expected.into_iter().flatten();
+        let wrong = expected.filter(|(number, closing)| {
+            let there = extract.balances.get(&***number);
+            there.map(|minor| i128::from(*minor)) != Some(**closing)
+        });
+        if let Some((number, closing)) = wrong.last() {
+            let there = extract.balances.get(&**number);
+            let what = format!("the extract has {there:?} for {number}, at the freeze {closing}");
+            return failure(12, what);
+        }
+        if !batch.sha256.is_empty() {
+            self.coverage.saw("batch: extract read again");
+            if batch.sha256 != extract.sha256 {
+                return failure(12, "the extract is another than before");
+            }
+        }
+        batch.sha256 = extract.sha256;
         Ok(())
     }
 
@@ -388,7 +441,7 @@ impl World {
         let near = due.abs_diff(self.now_us) < 3_600 * S;
         let gap = match near {
             true => self.rng.within(30, 1_800),
-            false => self.rng.within(600, 20_000),
+            false => self.rng.within(600, 20_000) * self.plan.sparse.min(4),
         };
         self.after(gap * S, Happening::Operator);
         if self.node.is_none() {

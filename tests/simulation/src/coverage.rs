@@ -32,6 +32,8 @@ pub const NEEDED: &[&str] = &[
     "advice with an exception",
     "answer kept back, too late",
     "batch: entry",
+    "batch: extract checked",
+    "batch: extract read again",
     "batch: entry again",
     "batch: entry refused",
     "batch: seal refused",

@@ -29,10 +29,12 @@ use gapless_journal::{
     Room, RoomHandle,
 };
 use gapless_store::{
-    Dirs, FollowerOptions, InlineFollower, LoadOptions, Source, StoreOptions, load,
+    Dirs, ExtractState, FollowerOptions, Format, InlineFollower, LoadOptions, Source, StoreOptions,
+    Table, load,
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::auditor::model::Day;
 use crate::message::Msg;
 use crate::plan::{LinkPlan, Plan};
 
@@ -120,6 +122,15 @@ pub enum Fate {
     Answered(u8, bool),
     /// Not answered.
     Ignored,
+}
+
+/// An extract, as the batch has it.
+#[derive(Clone, Debug)]
+pub struct Extract {
+    /// Closing balances, minor units.
+    pub balances: BTreeMap<String, i64>,
+    /// Of each file.
+    pub sha256: Vec<String>,
 }
 
 /// An answer that leaves.
@@ -449,6 +460,41 @@ impl Node {
     #[must_use]
     pub const fn follower(&self) -> Option<&InlineFollower> {
         self.follower.as_ref()
+    }
+
+    /// The extract of a frozen date, if it is ready: its balances by account, and the
+    /// checksums of its files.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds what it should not.
+    pub fn extract(&self, day: Day) -> Result<Option<Extract>, String> {
+        let date = gapless_engine::date::Date(day as u16);
+        let Some(shelf) = self.follower.as_ref().and_then(InlineFollower::extracts) else {
+            return Ok(None);
+        };
+        let Some(ExtractState::Ready(manifest)) = shelf.state(date) else {
+            return Ok(None);
+        };
+        let reader = shelf.open(&manifest, date, Table::Balances, Format::Csv);
+        let mut reader = reader.map_err(|e| e.to_string())?;
+        let mut text = Vec::new();
+        while let Some(piece) = reader.next_piece().map_err(|e| e.to_string())? {
+            text.extend_from_slice(&piece);
+        }
+        let text = String::from_utf8(text).map_err(|e| e.to_string())?;
+        let mut balances = BTreeMap::new();
+        for line in text.lines().skip(1) {
+            let mut columns = line.split(',');
+            let number = columns.next().unwrap_or_default().to_owned();
+            let balance = columns.nth(2).and_then(|text| text.parse().ok());
+            let balance = balance.ok_or_else(|| format!("no balance in {line}"))?;
+            balances.insert(number, balance);
+        }
+        let files = manifest.files(Format::Csv).iter();
+        Ok(Some(Extract {
+            balances,
+            sha256: files.map(|file| file.sha256.clone()).collect(),
+        }))
     }
 
     /// The bank's clock: cutover and freeze, when they are due.

@@ -39,7 +39,7 @@ impl World {
             (Dates::Frozen(_), 2_700..7_000) => self.rng.within(1_000, 200_000),
             _ => self.rng.within(60_000, 7_200_000),
         };
-        ms * 1_000 * self.plan.sparse
+        ms * 1_000 * self.plan.sparse.min(12)
     }
 
     fn send_something(&mut self, link: usize) {

@@ -200,7 +200,7 @@ impl Plan {
             segment_bytes: *rng.pick(&[64 << 10, 64 << 10, 256 << 10]),
             base_after_events: *rng.pick(&[100, 400, 2_000]),
             attest_every: *rng.pick(&[16, 64, 256]),
-            sparse: *rng.pick(&[1, 1, 2, 8]),
+            sparse: *rng.pick(&[1, 1, 2, 8, 40]),
         }
     }
 

@@ -383,7 +383,7 @@ impl World {
         let near = due.abs_diff(self.now_us) < 2_700 * S;
         match (near, dates) {
             (true, _) | (false, Dates::Grace(_) | Dates::Early(_)) => self.rng.within(10, 600) * S,
-            _ => self.rng.within(600, 14_400) * S,
+            _ => self.rng.within(600, 14_400) * S * self.plan.sparse.min(4),
         }
     }
 

@@ -330,7 +330,7 @@ impl World {
             Dates::Frozen(_) => None,
         };
         let jitter = self.rng.below(S);
-        let later = self.now_us + self.rng.within(30, 1_500) * S;
+        let later = self.now_us + self.rng.within(30, 1_500) * S * self.plan.sparse;
         let at = due
             .map(|us| us + jitter)
             .filter(|us| *us > self.now_us)

@@ -371,6 +371,8 @@ pub struct Model {
     pub net_totals: BTreeMap<(u16, Day, u16), NetTotals>,
     /// Reconciliations, in order.
     pub reconciled: Vec<Reconciled>,
+    /// What each account closed with, by frozen date.
+    pub frozen: BTreeMap<Day, BTreeMap<Rc<str>, Money>>,
     /// Items that took a later date than their network's.
     pub rolled: u64,
     /// Items that somebody should look at.
@@ -399,6 +401,7 @@ impl Default for Model {
             date_totals: BTreeMap::new(),
             net_totals: BTreeMap::new(),
             reconciled: Vec::new(),
+            frozen: BTreeMap::new(),
             rolled: 0,
             exceptions: 0,
             last_posting: (0, Rc::default()),
@@ -448,6 +451,9 @@ impl Model {
             Effect::Freeze => {
                 let day = self.dates.closing();
                 self.dates = Dates::Frozen(day);
+                let closing = self.accounts.iter();
+                let closing = closing.map(|(number, row)| (Rc::clone(number), row.closing(day)));
+                self.frozen.insert(day, closing.collect());
                 self.days.entry(day).or_default().frozen = true;
             }
             Effect::Seal => self.seal(),

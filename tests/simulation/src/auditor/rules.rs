@@ -879,6 +879,11 @@ impl Model {
         sent: Option<(u64, u16)>,
     ) -> &'static str {
         let old = &self.known[place];
+        if old.forgotten {
+            // Its advice is remembered, and half of an effect is not undone.
+            reversal.exception = true;
+            return "reversal that half fits";
+        }
         let correction = self
             .beside(old.network, &old.holder, old.stan)
             .find(|other| self.known[*other].corrects == Some(place));
