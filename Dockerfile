@@ -33,7 +33,7 @@ VOLUME /var/lib/gapless
 # ISO 8583 ASCII, BCD with TPDU, ASCII with hex bitmaps; admin HTTP.
 EXPOSE 8583 8584 8585 8580
 
-# Recovery after a crash comes before the admin port answers, hence the start period.
+# It answers while it recovers, too; /readyz tells when links are open.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["gapless", "health", "--url", "http://127.0.0.1:8580/healthz"]
 
