@@ -15,7 +15,7 @@ use crate::scene::{Line, Scene, Stage};
 /// Events that stay in sight.
 const TOLD: usize = 7;
 /// Width of the batch's bar.
-const BAR: u8 = 30;
+const BAR: u16 = 30;
 /// Without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
@@ -214,7 +214,7 @@ fn network(line: &Line) -> String {
 }
 
 fn bar(percent: u8) -> String {
-    let full = percent.min(100) * BAR / 100;
+    let full = u16::from(percent.min(100)) * BAR / 100;
     (0..BAR)
         .map(|at| if at < full { '█' } else { '░' })
         .collect()
@@ -241,6 +241,6 @@ mod tests {
             picture.contains("event 19") && !picture.contains("event 12"),
             "{picture}"
         );
-        assert_eq!(bar(50).matches('█').count(), usize::from(BAR / 2));
+        assert_eq!(bar(50).matches('█').count(), usize::from(BAR) / 2);
     }
 }
