@@ -818,8 +818,12 @@ impl Model {
         }
         if original.stan != 0 {
             for place in self.beside(known.network, &known.holder, original.stan) {
-                let (_, differs) = original.parts.compare(&self.known[place].parts);
-                self.consider(&mut found, original, place, differs);
+                let (same, differs) = original.parts.compare(&self.known[place].parts);
+                // Without time and reference it must have posted on the card's own account
+                // to be taken for the card's.
+                if same || self.may_be_of_card(known, place) {
+                    self.consider(&mut found, original, place, differs);
+                }
             }
             return Some(found);
         }
@@ -846,6 +850,15 @@ impl Model {
             return None;
         }
         Some(found)
+    }
+
+    fn may_be_of_card(&self, known: &Known, place: usize) -> bool {
+        let legs = &self.known[place].legs;
+        let mut customers = legs.keys().filter(|number| self.customer(number).is_some());
+        let own = self.card_account(known);
+        !known.by_card
+            || customers.clone().next().is_none()
+            || customers.any(|number| own.as_ref() == Some(number))
     }
 
     fn consider(&self, found: &mut Found, original: &Original, place: usize, differs: bool) {
