@@ -146,8 +146,6 @@ fn faults(room: &Room, rooms: &[Room]) -> Vec<String> {
             let last = other.path.rsplit('/').next().unwrap();
             (format!("gapless-{last}"), last.to_owned())
         })
-        // The root package, as others see it.
-        .chain([("gapless".to_owned(), "lib".to_owned())])
         .collect();
     if manifest.exists() {
         for dependency in dependencies(&manifest) {

@@ -120,6 +120,66 @@ fn money_is_right_over_a_night() {
 }
 
 #[test]
+fn somebody_elses_night_is_seen() {
+    let (_site, daemon, addresses) = bank();
+    let admin = admin(addresses);
+    let mut plan = plan(addresses, ALL_TYPES, Duration::from_secs(600));
+    plan.night = true;
+    let opening = Opening::read(&admin, &plan.cards).unwrap();
+    let control = Control::new(&plan);
+    let over = AtomicBool::new(false);
+    let conductor = Conductor {
+        admin: &admin,
+        control: &control,
+        over: &over,
+        lasts: plan.lasts().unwrap(),
+    };
+    let date = admin.dates().unwrap().closing;
+    let csv = "id,account,currency,amount_minor\na,1000000001,KRW,500\nb,1000000002,KRW,-30\n";
+    let (outcome, night) = thread::scope(|scope| {
+        let run = scope.spawn(|| open_loop::run(&plan, &control, |_| {}).unwrap());
+        let night = scope.spawn(|| conductor.wait(None));
+        let answered = |more: u64| {
+            let until = control.look().sums.answered + more;
+            while control.look().sums.answered < until {
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        answered(100);
+        admin.step("cutover", &date).unwrap();
+        while control.look().phase != "night" {
+            thread::sleep(Duration::from_millis(5));
+        }
+        answered(100);
+        admin.step("freeze", &date).unwrap();
+        let told = admin.post_entries(&date, csv.as_bytes()).unwrap();
+        admin
+            .seal(&date, &told["entries"], &told["sum_minor"])
+            .unwrap();
+        let night = night.join().unwrap();
+        answered(100);
+        control.stop();
+        over.store(true, Ordering::Relaxed);
+        (run.join().unwrap(), night)
+    });
+    assert_eq!((night.failed, night.date), (None, date));
+    assert_eq!(night.unknown_minor, Some(470));
+    for phase in &outcome.phases {
+        assert!(phase.stats.accepted > 0, "{phase:?}");
+    }
+    // The batch is not in this run's books: the sum of all customers is compared.
+    let compare = |batch| {
+        let ledger = &outcome.ledger;
+        opening.compare(&admin, &plan.cards, ledger, batch).unwrap()
+    };
+    let audit = compare(night.unknown_minor);
+    assert!(audit.is_right(), "{}", audit.told());
+    assert_eq!((audit.compared, audit.notes.len()), (0, 1));
+    assert!(!compare(Some(471)).is_right());
+    daemon.stop();
+}
+
+#[test]
 fn what_another_did_to_an_account_is_found() {
     let (_site, daemon, addresses) = bank();
     let admin = admin(addresses);

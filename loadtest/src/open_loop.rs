@@ -70,6 +70,12 @@ impl Control {
         self.0.stop();
     }
 
+    /// A look at the run, as its caller gets them.
+    #[must_use]
+    pub fn look(&self) -> Snapshot {
+        self.0.snapshot(None)
+    }
+
     /// How long the run has been under way; zero before it began.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
