@@ -1,9 +1,17 @@
 //! What peers send: terminals and networks, with everything that goes wrong in the
 //! field between two of their messages.
 
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use gapless::adapter::{Adapter, Intake, Rules};
+use gapless_engine::command::Request;
+use gapless_engine::ids::Currency;
+use gapless_iso8583::{Dialect, Scratch};
+
 use crate::auditor::calendar::{month_day, transmission};
 use crate::auditor::model::Day;
-use crate::message::Msg;
+use crate::message::{Form, Msg};
 use crate::plan::{LinkPlan, Plan, pan};
 use crate::rng::Rng;
 
@@ -36,6 +44,39 @@ pub enum Next {
     Spoiled(Msg),
     /// Something new, whose reversal goes first.
     Reversed(Msg, Msg),
+}
+
+/// References (DE 37) that a run has.
+const REFERENCES: usize = 12_000;
+
+/// The n-th reference. The product keeps sixteen bits of each, and where a reversal has
+/// lost all else two of them may meet: these do not, so that the auditor may compare
+/// them whole.
+fn reference(number: u64) -> String {
+    static ALL: OnceLock<Vec<u64>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let dialect = Dialect::builtin("iso87-ascii").unwrap();
+        let rules = Rules::own_terminals(Currency(410));
+        let adapter = Adapter::new(crate::node::keys(), dialect, rules);
+        let form = Form::builtin(0);
+        let mut scratch = Scratch::new();
+        let mut seen = BTreeSet::new();
+        let told_apart = |number: &u64| {
+            let message = Msg::new(400)
+                .with(7, "0101000000")
+                .with(11, "000001")
+                .with(37, format!("{number:012}"));
+            let mut bytes = Vec::new();
+            form.write(&message, &mut bytes);
+            let message = adapter.dialect().decode(&bytes[2..]).unwrap();
+            match adapter.intake(&message, &mut scratch) {
+                Intake::Engine(Request::Reversal(reversal)) => seen.insert(reversal.identity.rrn),
+                _ => false,
+            }
+        };
+        (100_000..).filter(told_apart).take(REFERENCES).collect()
+    });
+    format!("{:012}", all[number as usize % REFERENCES])
 }
 
 /// Makes messages. Same stream, same messages.
@@ -178,7 +219,7 @@ impl Traffic {
                 .with(49, format!("{currency:03}"));
         }
         if !rng.percent(8) {
-            message = message.with(37, format!("{:012}", 100_000 + number));
+            message = message.with(37, reference(number));
         }
         if rng.percent(70) {
             message = message.with(32, (*rng.pick(&["123", "4567", "89"])).to_owned());
