@@ -363,11 +363,11 @@ impl World {
         self.coverage.saw("batch: extract checked");
         let expected = self.auditor.model.frozen.get(&batch.day);
         let expected = expected.into_iter().flatten();
-        let wrong = expected.filter(|(number, closing)| {
+        let mut wrong = expected.filter(|(number, closing)| {
             let there = extract.balances.get(&***number);
             there.map(|minor| i128::from(*minor)) != Some(**closing)
         });
-        if let Some((number, closing)) = wrong.last() {
+        if let Some((number, closing)) = wrong.next() {
             let there = extract.balances.get(&**number);
             let what = format!("the extract has {there:?} for {number}, at the freeze {closing}");
             return failure(12, what);

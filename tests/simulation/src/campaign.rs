@@ -115,8 +115,8 @@ impl Campaign {
                     }
                     Err(failed) => {
                         stop.store(true, Ordering::Relaxed);
-                        let lower = |there: &Box<Failed>| there.seed < failed.seed;
-                        if !summary.failed.as_ref().is_some_and(lower) {
+                        let lowest = |there: &Failed| there.seed < failed.seed;
+                        if !summary.failed.as_deref().is_some_and(lowest) {
                             summary.failed = Some(failed);
                         }
                     }

@@ -39,7 +39,7 @@ pub fn failure<T>(invariant: u8, what: impl Into<String>) -> Result<T, Failure> 
 }
 
 /// The auditor.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Auditor {
     /// Its books now.
     pub model: Model,
@@ -57,21 +57,6 @@ pub struct Auditor {
     approvals: BTreeMap<u64, String>,
     /// Accounts touched since the last comparison.
     touched: Vec<Rc<str>>,
-}
-
-impl Default for Auditor {
-    fn default() -> Self {
-        Self {
-            model: Model::default(),
-            copy: Model::default(),
-            since: Vec::new(),
-            expected: BTreeMap::new(),
-            durable: 0,
-            given: 0,
-            approvals: BTreeMap::new(),
-            touched: Vec::new(),
-        }
-    }
 }
 
 impl Auditor {

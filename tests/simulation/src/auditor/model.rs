@@ -268,6 +268,8 @@ pub struct DayEnd {
 
 /// Something that the core took and that had an effect: one event in the journal.
 #[derive(Clone, Debug)]
+// The large variant is the frequent one.
+#[allow(clippy::large_enum_variant)]
 pub enum Effect {
     /// First day.
     Genesis(Day),

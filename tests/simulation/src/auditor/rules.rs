@@ -84,7 +84,7 @@ pub fn door(message: &Msg, link: &LinkPlan) -> Door {
                 return Door::Answer(30);
             }
             let transfer = operation == 40;
-            let nobody = missing(&[2]) && !(transfer && !missing(&[102]));
+            let nobody = missing(&[2]) && (!transfer || missing(&[102]));
             if nobody || (transfer && missing(&[103])) {
                 return Door::Answer(30);
             }
