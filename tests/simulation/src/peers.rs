@@ -5,6 +5,7 @@ use gapless_journal::Room;
 
 use crate::auditor::calendar::month_day;
 use crate::auditor::model::{Dates, Day, Effect};
+use crate::auditor::networks;
 use crate::auditor::rules::{self, Door};
 use crate::auditor::{Expected, Failure, failure};
 use crate::message::Msg;
@@ -509,7 +510,7 @@ impl World {
             let wrong = self.rng.percent(15);
             for (element, value) in figures.unwrap_or_default() {
                 let off = i64::from(wrong && matches!(element, 76 | 88));
-                message = message.with(element, rules::figure(element, value + off));
+                message = message.with(element, networks::figure(element, value + off));
             }
             let at = self.remember(link, message, false);
             self.send(link, at);
@@ -587,7 +588,7 @@ pub(crate) fn check_answer(
             return wrong("DE 66");
         }
         for (element, value) in figures {
-            if answer.get(*element) != rules::figure(*element, *value) {
+            if answer.get(*element) != networks::figure(*element, *value) {
                 return wrong(&format!("DE {element}"));
             }
         }

@@ -14,7 +14,7 @@ use gapless_journal::sim::SimDisk;
 use crate::auditor::Auditor;
 use crate::auditor::calendar::month_day;
 use crate::auditor::model::{Day, Effect};
-use crate::auditor::rules::figure;
+use crate::auditor::networks::figure;
 use crate::bank::founding;
 use crate::message::Msg;
 use crate::node::{Fate, Node, Ticks};

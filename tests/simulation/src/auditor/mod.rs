@@ -5,6 +5,8 @@
 pub mod calendar;
 mod compare;
 pub mod model;
+pub mod networks;
+mod reversals;
 pub mod rules;
 
 use std::collections::BTreeMap;
