@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use gapless_loadtest::page::{Page, Tile};
 use gapless_loadtest::plot::Window;
 use gapless_loadtest::report::{grouped, html};
+use gapless_simulators::currency::Currency;
 
 use crate::admin::DateLine;
 use crate::scene::{Codes, Scene, Stage};
@@ -76,29 +77,34 @@ fn others(verdict: &Verdict) -> Vec<String> {
     for report in &verdict.networks {
         let compared = report.reconciled.len();
         let agreed = report.reconciled.iter().filter(|c| c.in_balance()).count();
+        let name = &report.network;
         lines.push(format!(
-            "{}: {} answered, {} repeats, {} reversals ({} before their originals), totals of {agreed} of {compared} settlement dates in balance",
-            report.network,
+            "{name}: {} answered, {} repeats, {} reversals ({} before their originals)",
             grouped(report.answered),
             grouped(report.repeats),
             grouped(report.sent.reversals),
             grouped(report.sent.early_reversals),
         ));
+        lines.push(format!(
+            "{name}: totals of {agreed} of {compared} settlement dates in balance"
+        ));
     }
     if let Some(batch) = &verdict.batch {
-        let sealed: Vec<String> = batch
-            .sealed
-            .iter()
-            .map(|(currency, sums)| {
-                format!("{} entries, {} {currency}", grouped(sums.count), sums.minor)
-            })
-            .collect();
         lines.push(format!(
-            "batch: {} closed in {:.1} s: {}",
+            "batch: {} closed in {:.1} s",
             batch.date,
             Duration::from_millis(batch.elapsed_ms).as_secs_f64(),
-            sealed.join("; ")
         ));
+        for (code, sums) in &batch.sealed {
+            let sum = match Currency::parse(code) {
+                Some(currency) => currency.show(sums.minor),
+                None => format!("{} {code} in minor units", sums.minor),
+            };
+            lines.push(format!(
+                "batch: sealed {} entries, {sum}",
+                grouped(sums.count)
+            ));
+        }
     }
     lines
 }
@@ -131,15 +137,19 @@ pub fn text(verdict: &Verdict) -> String {
     );
     let _ = writeln!(
         text,
-        "  Buffer at its fullest: {} postings dated the opening date while the closing one was open",
+        "  Buffer at its fullest: {} postings of the opening date",
         grouped(verdict.scene.fullest.postings)
     );
-    text.push_str("\n  Trial balance, by business date\n");
+    let _ = writeln!(
+        text,
+        "\n  {:26}{:>13}{:>22}",
+        "Trial balance, minor units", "debit", "credit"
+    );
     for line in &verdict.trial_balance.dates {
         let [date, currency, debit, credit, said] = trial(line);
         let _ = writeln!(
             text,
-            "    {date}  {currency}  debit {debit:>20}  credit {credit:>20}  {said}"
+            "    {date}  {currency}{debit:>22}{credit:>22}  {said}"
         );
     }
     text.push_str("\n  gapless verify\n");
@@ -256,7 +266,7 @@ pub fn page(verdict: &Verdict) -> String {
     for line in others(verdict) {
         page.note(&line);
     }
-    page.heading("Trial balance, by business date");
+    page.heading("Trial balance, by business date, in minor units");
     let trials: Vec<Vec<String>> = verdict
         .trial_balance
         .dates

@@ -15,7 +15,7 @@ use crate::scene::{Line, Scene, Stage};
 /// Events that stay in sight.
 const TOLD: usize = 7;
 /// Width of the batch's bar.
-const BAR: u16 = 30;
+const BAR: u16 = 24;
 /// Without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,12 +43,7 @@ impl Screen {
         let mut text = String::new();
         if self.is_terminal {
             let picture = picture(scene, now);
-            if self.painted_lines > 0 {
-                let _ = write!(text, "\x1b[{}A", self.painted_lines);
-            }
-            for line in picture.lines() {
-                let _ = writeln!(text, "\x1b[2K{line}");
-            }
+            text = repaint(&picture, self.painted_lines);
             self.painted_lines = picture.lines().count();
         } else {
             for (at, what) in scene.told.iter().skip(self.told) {
@@ -67,6 +62,20 @@ impl Screen {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
+}
+
+/// Over the lines of the picture before. A line that a narrow terminal wrapped would
+/// take two, and the next picture begin too low, so wrapping is off meanwhile.
+fn repaint(picture: &str, painted_lines: usize) -> String {
+    let mut text = "\x1b[?7l".to_owned();
+    if painted_lines > 0 {
+        let _ = write!(text, "\x1b[{painted_lines}A");
+    }
+    for line in picture.lines() {
+        let _ = writeln!(text, "\x1b[2K{line}");
+    }
+    text.push_str("\x1b[?7h");
+    text
 }
 
 fn ms(us: Option<f64>) -> String {
@@ -136,20 +145,20 @@ fn picture(scene: &Scene, now: Instant) -> String {
         let sums = &traffic.sums;
         let _ = writeln!(
             text,
-            "  terminals  {:>6}/s   p50 {}   p99 {}   in flight {}",
+            "  terminals  {:>6}/s  p50 {}  p99 {}  longest gap {} ms",
             grouped(traffic.last_second),
             ms(traffic.p50_us),
             ms(traffic.p99_us),
-            traffic.in_flight,
+            traffic.longest_gap.as_millis(),
         );
         let _ = writeln!(
             text,
-            "             approved {}   declined {}   refused {}   lost {}   longest gap {} ms",
+            "             approved {}  declined {}  refused {}  lost {}  in flight {}",
             grouped(sums.accepted),
             sums.declined,
             sums.refused + sums.faulty,
             sums.lost + sums.late,
-            traffic.longest_gap.as_millis(),
+            traffic.in_flight,
         );
     } else {
         text.push_str("  terminals\n\n");
@@ -222,7 +231,10 @@ fn bar(percent: u8) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gapless_loadtest::open_loop::{Snapshot, Sums};
+
     use super::*;
+    use crate::scene::{Buffer, Dates};
 
     #[test]
     fn the_picture_has_the_same_height_whatever_is_known() {
@@ -242,5 +254,65 @@ mod tests {
             "{picture}"
         );
         assert_eq!(bar(50).matches('█').count(), usize::from(BAR) / 2);
+    }
+
+    /// Columns that a line takes on a terminal.
+    fn width(line: &str) -> usize {
+        line.replace("\x1b[1;7m", "")
+            .replace("\x1b[1m", "")
+            .replace("\x1b[0m", "")
+            .chars()
+            .count()
+    }
+
+    #[test]
+    fn a_busy_picture_fits_into_eighty_columns() {
+        let mut scene = Scene {
+            began: Some(Instant::now()),
+            dates: Dates {
+                closing: "2026-11-25".to_owned(),
+                opening: "2026-11-26".to_owned(),
+                default: "2026-11-26".to_owned(),
+                ..Dates::default()
+            },
+            buffer: Buffer {
+                postings: 1_234_567,
+                moved_minor: 12_345_678_901,
+            },
+            traffic: Some(Snapshot {
+                elapsed: Duration::from_secs(30),
+                lasts: None,
+                phase: String::new(),
+                connections: 8,
+                silence: Duration::ZERO,
+                sums: Sums {
+                    accepted: 1_999_999,
+                    ..Sums::default()
+                },
+                in_flight: 1_000,
+                last_second: 50_000,
+                p50_us: Some(999_990.0),
+                p99_us: Some(1_999_990.0),
+                longest_gap: Duration::from_millis(1_234),
+            }),
+            batch: Some(("posts entries, 10,000 of 10,006".to_owned(), 99)),
+            ..Scene::default()
+        };
+        let now = Instant::now();
+        for stage in [Stage::Day, Stage::Early, Stage::Frozen, Stage::NextDay] {
+            scene.stages.push((now, stage));
+            for line in picture(&scene, now).lines() {
+                assert!(width(line) < 80, "{} columns: {line}", width(line));
+            }
+        }
+    }
+
+    #[test]
+    fn a_repaint_goes_up_by_what_is_painted_and_wraps_nothing() {
+        assert_eq!(
+            repaint("a\nb\n", 2),
+            "\x1b[?7l\x1b[2A\x1b[2Ka\n\x1b[2Kb\n\x1b[?7h"
+        );
+        assert!(!repaint("a\n", 0).contains("\x1b[0A"));
     }
 }
