@@ -68,6 +68,9 @@ fn main() -> ExitCode {
 fn one(seed: u64, steps: u64, verbose: bool) -> ExitCode {
     match run_seed(seed, steps, verbose) {
         Ok(report) => {
+            for line in &report.trace {
+                println!("{line}");
+            }
             println!(
                 "{}seed {seed}: {} steps, nothing failed; state {:016x}",
                 report.coverage, report.steps, report.hash

@@ -120,6 +120,8 @@ pub struct Report {
     pub steps: u64,
     /// A hash of the end: equal for the same seed.
     pub hash: u64,
+    /// Every step, if they were written down.
+    pub trace: Vec<String>,
 }
 
 /// A run with a failure.
@@ -149,6 +151,7 @@ pub fn run(seed: u64, steps: u64, trace: bool) -> Result<Report, Box<Failed>> {
             coverage,
             steps,
             hash,
+            trace: world.trace.take().unwrap_or_default(),
         }),
         Err(failure) => Err(Box::new(Failed {
             seed,
