@@ -291,6 +291,10 @@ fn entries_of_the_batch_over_http() {
         .collect();
     assert_eq!(lines, [3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(told["refusals"][0]["id"], json!("i-2"));
+    assert_eq!(
+        told["refusals"][2]["error"],
+        json!("the account's currency is KRW")
+    );
     assert_eq!(admin.ledger(&a), opening + 1200);
     assert_eq!(admin.ledger(&b), opening - 300);
 
@@ -331,7 +335,10 @@ fn entries_of_the_batch_over_http() {
     let head = admin.head();
     admin.step("seal", &today, 409);
     let told = admin.post("seal", &seal(1002, 1899), 409);
-    assert!(error(&told).contains("posted are 1002 of 1900"), "{told}");
+    assert_eq!(
+        error(&told),
+        "entries in KRW: the seal names 1002 of 1899 minor units, posted are 1002 of 1900"
+    );
     admin.step("cutover", "2001-01-01", 409);
     assert_eq!(admin.head(), head, "journal untouched");
     admin.post("seal", &seal(1002, 1900), 200);
@@ -629,6 +636,12 @@ fn a_night_from_the_command_line() {
             "gapless: 1 of 2 rows were refused; the others are posted\n".to_owned()
         )
     );
+    // What has no length to be told beforehand is not sent at all.
+    for odd in [folder.path(), std::path::Path::new("/dev/null")] {
+        let (status, out, error) = run(&["post", &today, odd.to_str().unwrap()]);
+        assert_eq!((status, out.as_str()), (1, ""), "{error}");
+        assert!(error.ends_with(": no plain file\n"), "{error}");
+    }
     let file = folder.path().join("entries.csv");
     let (status, _, error) = run(&["post", "2001-01-01", file.to_str().unwrap()]);
     assert_eq!(status, 65, "{error}");

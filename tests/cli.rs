@@ -58,6 +58,15 @@ fn a_wrong_command_line_is_64() {
         &["night"],
         &["night", "cutover"],
         &["night", "seal", "2026-03-15", "--posted", "KRW:1"],
+        &[
+            "night",
+            "seal",
+            "2026-03-15",
+            "--posted",
+            "KRW:1:5",
+            "--posted",
+            "KRW:1:5",
+        ],
         &["night", "status", "--url", "ftp://x"],
         &["--config", "x", "check-config", "y"],
     ] {

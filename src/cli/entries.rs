@@ -37,7 +37,15 @@ struct Refusal {
 pub(super) fn post(daemon: &Daemon, date: &str, path: &Path) -> Result<(), Failure> {
     let failed = |why| Failure::failed(format_args!("{}: {why}", path.display()));
     let file = File::open(path).map_err(failed)?;
-    let bytes = file.metadata().map_err(failed)?.len();
+    let about = file.metadata().map_err(failed)?;
+    if !about.is_file() {
+        // A folder, or a pipe: how long it is must be said before it is sent.
+        return Err(Failure::failed(format_args!(
+            "{}: no plain file",
+            path.display()
+        )));
+    }
+    let bytes = about.len();
     let mut progress = Progress::new("posting", bytes);
     let path_of_date = format!("/v1/business-date/{date}/entries");
     let question = daemon.question(&path_of_date, Body::Csv(&file, &mut progress));

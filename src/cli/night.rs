@@ -137,7 +137,10 @@ pub(super) fn night(night: &Night) -> Result<(), Failure> {
         What::Seal { date, posted } => {
             let (mut counts, mut sums) = (Map::new(), Map::new());
             for (currency, count, sum) in posted {
-                counts.insert(currency.clone(), json!(count));
+                if counts.insert(currency.clone(), json!(count)).is_some() {
+                    let what = format!("--posted names {currency} twice");
+                    return Err(Failure::usage(what));
+                }
                 sums.insert(currency.clone(), json!(sum));
             }
             let body = json!({ "date": date, "entries": counts, "sum_minor": sums });

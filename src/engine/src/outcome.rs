@@ -4,6 +4,7 @@ use crate::business::DateState;
 use crate::code::ResponseCode;
 use crate::date::Date;
 use crate::ids::{Currency, Seq};
+use crate::iso4217::alphabetic;
 
 /// The answer to a transaction or a reversal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,8 +153,8 @@ pub enum NightRefusal {
     EndOfCalendar,
     /// Count or sum of the batch's entries is another.
     #[error(
-        "entries in currency {}: the seal names {} of {} minor units, posted are {} of {}",
-        posted.currency, named.count, named.sum_minor, posted.count, posted.sum_minor
+        "entries in {}: the seal names {} of {} minor units, posted are {} of {}",
+        alphabetic(posted.currency), named.count, named.sum_minor, posted.count, posted.sum_minor
     )]
     EntriesDiffer {
         /// As asked.
@@ -162,7 +163,7 @@ pub enum NightRefusal {
         posted: crate::night::EntrySum,
     },
     /// Debits and credits of the date differ.
-    #[error("debits and credits of the date differ in currency {0}")]
+    #[error("debits and credits of the date differ in {}", alphabetic(*.0))]
     Unbalanced(Currency),
     /// Commands failed their check: somebody must look before the date is final.
     #[error("{0} commands failed their check since the last start: look into it and restart first")]
@@ -189,7 +190,7 @@ pub enum NightRefusal {
     #[error("there is no such customer's account")]
     UnknownAccount,
     /// The account has another currency.
-    #[error("the account's currency is {0}")]
+    #[error("the account's currency is {}", alphabetic(*.0))]
     OtherCurrency(Currency),
     /// The bank keeps no books in it, or its batch account is not open.
     #[error("the currency is not one of the bank's, or there are entries in too many")]
