@@ -184,6 +184,20 @@ fn without_a_window_it_says_where_the_date_stands() {
 }
 
 #[test]
+fn a_date_that_never_was_is_not_called_sealed() {
+    let admin = FakeAdmin::start("open");
+    let mistyped = Options {
+        date: Some("2018-02-28".parse().unwrap()),
+        ..options(&admin)
+    };
+    let error = run(&mistyped).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "2018-02-28 is not one of the last dates: next closes 2028-02-29"
+    );
+}
+
+#[test]
 fn the_command_tells_and_exits_as_it_says() {
     let admin = FakeAdmin::start("grace");
     let folder = tempfile::tempdir().unwrap();

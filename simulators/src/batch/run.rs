@@ -111,6 +111,15 @@ pub enum BatchError {
         /// Where it stands.
         standing: &'static str,
     },
+    /// The date lies before the open ones, and the daemon does not tell that it was
+    /// sealed: long ago, or never.
+    #[error("{date} is not one of the last dates: next closes {closing}")]
+    Unknown {
+        /// The date to be closed.
+        date: Date,
+        /// The one that closes next.
+        closing: Date,
+    },
     /// The daemon is away.
     #[error("the daemon is away: {0}")]
     Away(String),

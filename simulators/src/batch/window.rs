@@ -25,6 +25,8 @@ pub(super) enum Standing {
     Frozen,
     /// It is final.
     Sealed,
+    /// Before the open dates, and not among the last ones that the daemon tells of.
+    Unknown,
 }
 
 /// The dates as the daemon tells them.
@@ -67,8 +69,10 @@ impl Dates {
     fn of(&self, date: Date) -> Standing {
         if date == self.closing {
             self.standing
-        } else if date < self.closing || self.sealed.contains(&date) {
+        } else if self.sealed.contains(&date) {
             Standing::Sealed
+        } else if date < self.closing {
+            Standing::Unknown
         } else {
             Standing::Open
         }
@@ -88,6 +92,12 @@ pub(super) fn wait_for(
         let dates = Dates::ask(client)?;
         let ours = *date.get_or_insert(dates.closing);
         let standing = dates.of(ours);
+        if standing == Standing::Unknown {
+            return Err(BatchError::Unknown {
+                date: ours,
+                closing: dates.closing,
+            });
+        }
         if told != Some((ours, standing)) {
             told = Some((ours, standing));
             observer(&Event::Window {
@@ -107,7 +117,7 @@ pub(super) fn wait_for(
             }
             // Without a date of its own it takes whichever closes next.
             Standing::Open if options.date.is_none() => date = None,
-            Standing::Open | Standing::Early | Standing::Grace => {}
+            Standing::Open | Standing::Early | Standing::Grace | Standing::Unknown => {}
         }
         if Instant::now() >= until {
             return Err(BatchError::NoWindow {
@@ -127,6 +137,7 @@ impl Standing {
             Standing::Grace => "grace",
             Standing::Frozen => "frozen",
             Standing::Sealed => "sealed",
+            Standing::Unknown => "unknown",
         }
     }
 }
@@ -158,12 +169,24 @@ mod tests {
                 ],
             })
         };
-        let days = [25, 26, 27].map(|day| date(2026, 11, day));
+        let days = [24, 25, 26, 27].map(|day| date(2026, 11, day));
         let table = [
-            (told("open", Value::Null), ["sealed", "open", "open"]),
-            (told("dual", json!("early")), ["sealed", "early", "open"]),
-            (told("dual", json!("grace")), ["sealed", "grace", "open"]),
-            (told("dual", json!("frozen")), ["sealed", "frozen", "open"]),
+            (
+                told("open", Value::Null),
+                ["unknown", "sealed", "open", "open"],
+            ),
+            (
+                told("dual", json!("early")),
+                ["unknown", "sealed", "early", "open"],
+            ),
+            (
+                told("dual", json!("grace")),
+                ["unknown", "sealed", "grace", "open"],
+            ),
+            (
+                told("dual", json!("frozen")),
+                ["unknown", "sealed", "frozen", "open"],
+            ),
         ];
         for (told, expected) in table {
             let dates = Dates::read(&told).unwrap();

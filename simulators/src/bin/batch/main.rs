@@ -139,7 +139,9 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let status = match error {
-                BatchError::NoWindow { .. } | BatchError::Refused { .. } => REFUSED,
+                BatchError::NoWindow { .. }
+                | BatchError::Unknown { .. }
+                | BatchError::Refused { .. } => REFUSED,
                 BatchError::Away(_) => AWAY,
                 BatchError::Crashed(_) => CRASHED,
                 BatchError::Wrong(_) | BatchError::File(_) => WRONG,
