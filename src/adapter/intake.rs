@@ -4,6 +4,7 @@ use gapless_engine::code::ResponseCode;
 use gapless_engine::command::{Amount, Class, Operation, Request, Reversal, Transaction};
 use gapless_engine::date::MonthDay;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId};
+use gapless_engine::iso4217;
 use gapless_iso8583::{Message, Scratch};
 
 use super::fault::Fault;
@@ -100,6 +101,13 @@ impl Adapter {
             Amount {
                 minor: number(message, 4)?.unwrap_or(0),
                 currency: match self.currency(message, 49, scratch)? {
+                    // It is not needed, but it must be one.
+                    Some(currency)
+                        if currency != self.rules.default_currency
+                            && !iso4217::is_known(currency) =>
+                    {
+                        return Err(INVALID_TRANSACTION);
+                    }
                     Some(currency) => currency,
                     None => self.rules.default_currency,
                 },

@@ -90,6 +90,8 @@ fn what_each_message_type_needs_and_refuses() {
         // Inquiries.
         (200, PURCHASE, inquiry, "engine"),
         (200, PURCHASE, &[(3, "310000")], "engine"),
+        (200, PURCHASE, &[(3, "310000"), (49, "392")], "engine"),
+        (200, PURCHASE, &[(3, "310000"), (49, "999")], "12"),
         (220, PURCHASE, inquiry, "12"),
         (200, PURCHASE, &[(3, "301000"), (2, "")], "30 DE 2: missing"),
         // Transfers.

@@ -41,6 +41,12 @@ pub const TABLE: &[(&str, u16, u8)] = &[
     ("XPF", 953, 0), ("YER", 886, 2), ("ZAR", 710, 2), ("ZMW", 967, 2), ("ZWG", 924, 2),
 ];
 
+/// Whether ISO 4217 has a currency of this number.
+#[must_use]
+pub fn is_known(currency: Currency) -> bool {
+    TABLE.iter().any(|row| row.1 == currency.0)
+}
+
 /// The alphabetic code of a number; the number itself where ISO 4217 has none.
 #[must_use]
 pub fn alphabetic(currency: Currency) -> String {
