@@ -265,7 +265,7 @@ pub const CUTOVER_OVERDUE: Metric = metric(
     "gapless_cutover_overdue_seconds",
     Kind::Gauge,
     Unit::Seconds,
-    "Seconds since the next cutover was due, 0 when it is not due: a batch that has not sealed, or a clock not trusted",
+    "Seconds of engine time since the next cutover was due, 0 when it is not due: a batch that has not sealed",
 );
 /// Roll-forwards.
 pub const ROLLED_FORWARD: Metric = metric(

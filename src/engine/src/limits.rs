@@ -31,6 +31,10 @@ pub const EXCEPTIONS_KEPT: usize = 1024;
 pub const RECONCILIATIONS_KEPT: usize = 64;
 /// A DE 15 further from the business date than this is as good as impossible.
 pub const SETTLEMENT_REACH_DAYS: u16 = 60;
+/// A network's cutover names a date at most so many days after the bank's default
+/// date: its clock never goes back, so one wrong date far ahead would
+/// refuse all right ones until then. Messages that carry DE 15 are not bound by it.
+pub const NETWORK_AHEAD_DAYS: u16 = 7;
 /// Generations of remembered transactions that can be told apart.
 pub const MAX_GENERATIONS: usize = 8;
 /// Generations kept: two open dates and four sealed ones.

@@ -81,6 +81,8 @@ fn networks_have_clocks_of_their_own() {
         netcutover 0 D+1  -> NetworkDate open D
         netcutover 7 D+1  -> NetworkDate open D
         netcutover 1 D+99 -> NetworkDate open D
+        // A wrong date a week and more ahead must not refuse all right ones until then.
+        netcutover 1 D+8  -> NetworkDate open D
         netcutover 1 D notbefore=999999999 -> done open D
         netcutover 1 D    -> repeat open D
         netcutover 1 D-1  -> NetworkDateBack open D

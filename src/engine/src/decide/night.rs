@@ -11,7 +11,7 @@ use crate::event::{
 use crate::ids::{AccountIx, Currency, NetworkId, Seq, TimeUs};
 use crate::invariants as inv;
 use crate::legs::Legs;
-use crate::limits::{MAX_AMOUNT_MINOR, SETTLEMENT_REACH_DAYS};
+use crate::limits::{MAX_AMOUNT_MINOR, NETWORK_AHEAD_DAYS, SETTLEMENT_REACH_DAYS};
 use crate::night::EntrySums;
 use crate::outcome::{NightOutcome, NightRefusal, PutOutcome, PutRefusal};
 use crate::record::flags;
@@ -112,7 +112,12 @@ impl Engine {
     ) -> Result<Body, Answer> {
         let reach = date.0.abs_diff(self.dates.default_date().0);
         let known = self.settlements.iter().any(|((of, _), _)| *of == network);
-        if network == NetworkId::OWN_TERMINALS || !known || reach > SETTLEMENT_REACH_DAYS {
+        let too_far = if date > self.dates.default_date() {
+            reach > NETWORK_AHEAD_DAYS
+        } else {
+            reach > SETTLEMENT_REACH_DAYS
+        };
+        if network == NetworkId::OWN_TERMINALS || !known || too_far {
             return Err(self.night_refused(NightRefusal::NetworkDate { named: date }));
         }
         let closing = self.dates.closing();

@@ -31,7 +31,8 @@ impl Model {
             note: "network cutover refused",
         };
         let known = self.settles.iter().any(|(of, _)| *of == network);
-        let far = (day - self.dates.default()).abs() > 60;
+        let ahead = day - self.dates.default();
+        let far = ahead > 7 || ahead < -60;
         let current = self.clocks.get(&network).copied();
         let mut effect = None;
         if known && !far && current.is_none_or(|current| day >= current) {
