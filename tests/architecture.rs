@@ -222,6 +222,7 @@ fn the_table_knows_every_room() {
     there.insert("simulators/demo".to_owned());
     there.insert("loadtest".to_owned());
     there.insert("tests/simulation".to_owned());
+    there.insert("benches/counts".to_owned());
     assert_eq!(listed, there);
 }
 

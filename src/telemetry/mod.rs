@@ -5,13 +5,12 @@
 //! are registered ahead of use; the hot path adds to them and hashes no label.
 
 mod histogram;
+mod labels;
 mod logs;
 mod metrics;
 pub mod names;
 
 pub use histogram::Histogram;
+pub use labels::{ConnectionEnd, FrameFault, KeptBack, OwnMessage, OwnOutcome, Refusal};
 pub use logs::{LogError, init_logs};
-pub use metrics::{
-    ConnectionEnd, DaemonMetrics, FrameFault, JournalMetrics, KeptBack, LinkMetrics, OwnMessage,
-    OwnOutcome, Refusal, Telemetry,
-};
+pub use metrics::{DaemonMetrics, JournalMetrics, LinkMetrics, Telemetry};
