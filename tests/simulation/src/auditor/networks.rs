@@ -32,7 +32,7 @@ impl Model {
         };
         let known = self.settles.iter().any(|(of, _)| *of == network);
         let ahead = day - self.dates.default();
-        let far = ahead > 7 || ahead < -60;
+        let far = !(-60..=7).contains(&ahead);
         let current = self.clocks.get(&network).copied();
         let mut effect = None;
         if known && !far && current.is_none_or(|current| day >= current) {
