@@ -1,30 +1,19 @@
 //! `gapless clock`: engine time beside the wall clock of a running daemon, and the
 //! confirmation of a wall clock that it does not believe.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::http::Body;
-use super::night::{Daemon, token};
+use super::night::Address;
 use super::{Failure, say};
 
 #[derive(Debug, Args)]
 pub(super) struct Clock {
     #[command(subcommand)]
     what: What,
-    /// The daemon's admin address
-    #[arg(
-        long,
-        value_name = "URL",
-        global = true,
-        default_value = "http://127.0.0.1:8580"
-    )]
-    url: String,
-    /// File with the admin token, if the daemon has one
-    #[arg(long, value_name = "FILE", global = true)]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    address: Address,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,10 +28,7 @@ enum What {
 }
 
 pub(super) fn clock(clock: &Clock) -> Result<(), Failure> {
-    let daemon = Daemon {
-        url: clock.url.clone(),
-        token: clock.token_file.as_deref().map(token).transpose()?,
-    };
+    let daemon = clock.address.daemon()?;
     say(match &clock.what {
         What::Status => daemon.ask("/v1/clock", Body::None)?,
         What::Confirm { time } => {

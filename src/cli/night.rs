@@ -17,6 +17,13 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Night {
     #[command(subcommand)]
     what: What,
+    #[command(flatten)]
+    address: Address,
+}
+
+/// How a running daemon is named on the command line.
+#[derive(Debug, Args)]
+pub(super) struct Address {
     /// The daemon's admin address
     #[arg(
         long,
@@ -28,6 +35,16 @@ pub(super) struct Night {
     /// File with the admin token, if the daemon has one
     #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
+}
+
+impl Address {
+    /// The daemon there, with its token read.
+    pub(super) fn daemon(&self) -> Result<Daemon, Failure> {
+        Ok(Daemon {
+            url: self.url.clone(),
+            token: self.token_file.as_deref().map(token).transpose()?,
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,8 +107,8 @@ fn posted(text: &str) -> Result<(String, u32, i64), String> {
 
 /// Where the daemon is, and how to be let in.
 pub(super) struct Daemon {
-    pub(super) url: String,
-    pub(super) token: Option<String>,
+    url: String,
+    token: Option<String>,
 }
 
 impl Daemon {
@@ -118,10 +135,7 @@ impl Daemon {
 }
 
 pub(super) fn night(night: &Night) -> Result<(), Failure> {
-    let daemon = Daemon {
-        url: night.url.clone(),
-        token: night.token_file.as_deref().map(token).transpose()?,
-    };
+    let daemon = night.address.daemon()?;
     let step = |step: &str, body: &Value| {
         let body = body.to_string();
         daemon.ask(&format!("/v1/business-date/{step}"), Body::Json(&body))
@@ -159,7 +173,7 @@ pub(super) fn refused(url: &str, status: &str, answer: &str) -> Failure {
     }
 }
 
-pub(super) fn token(file: &Path) -> Result<String, Failure> {
+fn token(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file)
         .map(|text| text.trim().to_owned())
         .map_err(|why| Failure::usage(format_args!("{}: {why}", file.display())))
