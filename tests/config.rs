@@ -82,6 +82,8 @@ fn what_types_do_not_hold() {
     wrong("[bank]\ncurrencies = []", "g.toml:2: bank.currencies: at least one is needed");
     wrong("[bank]\ncurrencies = [\"KRW\",\n\"KRW\"]", "g.toml:3: bank.currencies[1]: KRW stands here twice");
     wrong("[engine]\ncards = 16\naccounts = 15", "g.toml:3: engine.accounts: 15 is not within 16 to 100000000");
+    wrong("[engine]\nmax_journal_wait_ms = 600_001", "g.toml:2: engine.max_journal_wait_ms: 600001 is not within 0 to 600000");
+    wrong("[journal]\ntest_events_per_s = 100_000_001", "g.toml:2: journal.test_events_per_s: 100000001 is not within 0 to 100000000");
     wrong("[journal]\nreserve_segments = 0", "g.toml:2: journal.reserve_segments: 0 is not within 1 to 16");
     wrong("[store]\ncheckpoint_every_ms = 0", "g.toml:2: store.checkpoint_every_ms: 0 is not within 1 to 600000");
     wrong("[log]\nlevel = \"\"", "g.toml:2: log.level: \"\" is neither a level (off, error, warn, info, debug, trace) nor a filter as in \"info,gapless::link=debug\"");

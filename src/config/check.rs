@@ -116,6 +116,12 @@ fn check_engine(source: &Source<'_>, engine: EngineConfig) -> Result<(), ConfigE
             1 << 20,
             1 << 30,
         ),
+        (
+            "max_journal_wait_ms",
+            engine.max_journal_wait_ms.into(),
+            0,
+            600_000,
+        ),
     ] {
         bounds(source, at!["engine", key], value, low, high)?;
     }
@@ -127,6 +133,12 @@ fn check_journal(source: &Source<'_>, journal: JournalConfig) -> Result<(), Conf
         // A group is at most 1 MiB; a segment holds some of them.
         ("segment_mib", journal.segment_mib.into(), 4, 1_024),
         ("reserve_segments", journal.reserve_segments.into(), 1, 16),
+        (
+            "test_events_per_s",
+            journal.test_events_per_s.into(),
+            0,
+            100_000_000,
+        ),
     ] {
         bounds(source, at!["journal", key], value, low, high)?;
     }

@@ -130,6 +130,9 @@ pub struct EngineConfig {
     pub attest_every: u64,
     /// Most bytes decided but not yet durable; above it requests are refused with 91.
     pub max_pending_journal_bytes: u64,
+    /// Longest time that an accepted request may wait for the journal, in milliseconds;
+    /// those that would wait longer are refused with 91. 0: as long as it takes.
+    pub max_journal_wait_ms: u32,
 }
 
 impl EngineConfig {
@@ -147,6 +150,9 @@ pub struct JournalConfig {
     pub segment_mib: u32,
     /// Zeroed segments held ready beyond the one in use.
     pub reserve_segments: u32,
+    /// For tests only: the journal takes at most so many events a second, as a slow
+    /// disk would; 0: as many as it can.
+    pub test_events_per_s: u32,
 }
 
 /// The follower's store: sled rows and base files.
@@ -410,6 +416,7 @@ impl Default for EngineConfig {
             remembered_transactions: 1 << 24,
             attest_every: 100_000,
             max_pending_journal_bytes: 8 << 20,
+            max_journal_wait_ms: 1_000,
         }
     }
 }
@@ -419,6 +426,7 @@ impl Default for JournalConfig {
         Self {
             segment_mib: 64,
             reserve_segments: 1,
+            test_events_per_s: 0,
         }
     }
 }

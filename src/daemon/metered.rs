@@ -17,6 +17,10 @@ impl<P: Port> Port for Metered<P> {
         self.port.term()
     }
 
+    fn max_group_bytes(&self) -> usize {
+        self.port.max_group_bytes()
+    }
+
     fn submit(&mut self, batch: Batch<'_>) -> Verdict {
         let (events, bytes) = (batch.last - batch.expected_head, batch.events.len());
         let began = Instant::now();

@@ -6,12 +6,13 @@ mod first_steps;
 mod metered;
 pub mod night;
 mod recover;
+mod throttled;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gapless_journal::{
     Committer, CommitterOptions, Hooks, JournalError, MAX_GROUP_BYTES, RetentionHandle,
@@ -34,6 +35,7 @@ use crate::runner::{
 use crate::telemetry::Telemetry;
 use metered::Metered;
 use recover::{Recovered, recover};
+use throttled::Throttled;
 
 /// Bytes that reversals and advices find free when requests no longer do.
 const RESERVED_PENDING_BYTES: usize = 512 << 10;
@@ -246,6 +248,8 @@ fn start(
     let options = RunnerOptions {
         max_pending_journal_bytes: limit,
         max_pending_reserved_bytes: limit + RESERVED_PENDING_BYTES,
+        max_pending_wait: (config.engine.max_journal_wait_ms > 0)
+            .then(|| Duration::from_millis(config.engine.max_journal_wait_ms.into())),
         attest_every: config.engine.attest_every,
     };
     let Recovered {
@@ -268,7 +272,7 @@ fn start(
     }
     let committer = Committer::start_with(
         Box::new(Metered {
-            port: journal,
+            port: Throttled::new(journal, config.journal.test_events_per_s),
             metrics: telemetry.journal(),
         }),
         head,

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gapless_engine::code::ResponseCode;
 use gapless_engine::command::{Class, Command, PostEntry, Request, Reversal, Transaction};
@@ -16,6 +16,7 @@ use gapless_engine::{Answer, BusinessDates, DateState, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::Backlog;
 use super::calendar::{Calendar, CalendarDay};
 use super::clock::{CONFIRMED_WITHIN_US, Clock, ClockView};
 use super::control::Gauges;
@@ -30,6 +31,9 @@ pub struct RunnerOptions {
     /// Reversals and advices are let through up to this; above the other limit by
     /// so much that they find room when requests no longer do.
     pub max_pending_reserved_bytes: usize,
+    /// The longest time that an accepted request may wait for the journal; requests
+    /// that would wait longer are refused with 91. `None`: as long as it takes.
+    pub max_pending_wait: Option<Duration>,
     /// Events between two attestations of the state hash.
     pub attest_every: u64,
 }
@@ -47,8 +51,11 @@ pub struct Core {
     pub(super) engine: Engine,
     appender: Appender,
     room: RoomHandle,
+    backlog: Backlog,
     clock: Clock,
     ticks: Ticks,
+    /// The clock as it was last looked at.
+    seen: Instant,
     options: RunnerOptions,
     attested_at: Seq,
     waiting: VecDeque<(Seq, Wake)>,
@@ -107,8 +114,10 @@ impl EngineHandle {
             engine,
             appender: journal.appender,
             room: journal.room,
+            backlog: Backlog::new(options.max_pending_wait),
             clock,
             ticks: Box::new(Instant::now),
+            seen: Instant::now(),
             options,
             attested_at,
             waiting: VecDeque::new(),
@@ -312,6 +321,7 @@ impl Shared {
     /// Wakes whoever waited for what is durable by now.
     pub(super) fn release(&self) {
         let durable = self.durable.get();
+        self.core.borrow_mut().heed_backlog(durable);
         loop {
             let wake = {
                 let waiting = &mut self.core.borrow_mut().waiting;
@@ -350,7 +360,7 @@ impl Core {
         let limit = if must_accept {
             self.options.max_pending_reserved_bytes
         } else {
-            self.options.max_pending_journal_bytes
+            self.request_bytes()
         };
         let pending = self.appender.pending_bytes() + taken * Event::MAX_BYTES;
         if pending > limit {
@@ -359,12 +369,28 @@ impl Core {
         Ok(())
     }
 
+    /// Bytes that may wait before the next request is refused.
+    fn request_bytes(&self) -> usize {
+        let limit = self.options.max_pending_journal_bytes;
+        limit.min(self.backlog.room())
+    }
+
+    /// Looks at what waits for the journal: events up to `durable` no longer do.
+    fn heed_backlog(&mut self, durable: Seq) {
+        let drained = self.appender.durable_bytes();
+        let pending = self.appender.pending_bytes();
+        self.backlog
+            .drained(durable, drained, pending, || (self.ticks)());
+        self.backlog
+            .waits(self.engine.last_seq(), durable, self.seen);
+    }
+
     /// Whether so many of the batch's entries leave the journal room for payments.
     fn has_room_for_entries(&self, entries: usize) -> bool {
         let pending = self.appender.pending_bytes() + entries * Event::MAX_BYTES;
         self.room.room() == Room::Normal
             && !self.fatal.has_happened()
-            && pending <= self.options.max_pending_journal_bytes / 2
+            && pending <= self.request_bytes() / 2
     }
 
     /// Decides, checks, applies, and appends the event to the open group.
@@ -419,8 +445,8 @@ impl Core {
 
     /// Engine time.
     pub(super) fn now_us(&mut self) -> TimeUs {
-        let now = (self.ticks)();
-        self.clock.at(now)
+        self.seen = (self.ticks)();
+        self.clock.at(self.seen)
     }
 
     /// Timed steps wait while the clock is not to be trusted.

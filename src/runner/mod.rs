@@ -5,6 +5,7 @@
 //! directly: no queue and no wake-up between them. The journal thread wakes this
 //! runtime once per group, and the [`release`] task then wakes each touched link once.
 
+mod backlog;
 pub mod calendar;
 pub mod clock;
 mod control;

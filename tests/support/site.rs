@@ -95,6 +95,8 @@ pub struct Settings {
     pub engine: String,
     /// More lines for the table `[bank]`.
     pub bank: String,
+    /// More lines for the table `[journal]`.
+    pub journal: String,
 }
 
 impl Default for Settings {
@@ -105,6 +107,7 @@ impl Default for Settings {
             data_dir: None,
             engine: String::new(),
             bank: String::new(),
+            journal: String::new(),
         }
     }
 }
@@ -135,6 +138,7 @@ impl Site {
             checkpoint_every_ms,
             engine,
             bank,
+            journal,
             ..
         } = settings;
         let config = format!(
@@ -156,6 +160,7 @@ attest_every = 1_000
 
 [journal]
 segment_mib = 4
+{journal}
 
 [store]
 checkpoint_every_ms = {checkpoint_every_ms}

@@ -109,6 +109,7 @@ struct Shared {
     gathering: Mutex<Gathering>,
     durable: AtomicU64,
     pending_bytes: AtomicUsize,
+    durable_bytes: AtomicU64,
     stopping: AtomicBool,
     options: CommitterOptions,
 }
@@ -320,6 +321,12 @@ impl Appender {
         self.shared.pending_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes that have become durable since the start: how fast the log is.
+    #[must_use]
+    pub fn durable_bytes(&self) -> u64 {
+        self.shared.durable_bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether `bytes` more may wait. Ask before deciding a command: an event
     /// that was applied and is then refused here cannot be taken back.
     #[must_use]
@@ -439,6 +446,7 @@ impl Worker {
             }),
             durable: AtomicU64::new(head),
             pending_bytes: AtomicUsize::new(0),
+            durable_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             options,
         });
@@ -533,6 +541,9 @@ impl Worker {
             self.shared
                 .pending_bytes
                 .fetch_sub(cut.end - start, Ordering::Relaxed);
+            self.shared
+                .durable_bytes
+                .fetch_add((cut.end - start) as u64, Ordering::Relaxed);
             (self.hooks().on_durable)(cut.last);
             start = cut.end;
             next += 1;

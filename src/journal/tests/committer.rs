@@ -159,6 +159,10 @@ fn what_is_refused_leaves_no_trace() {
     assert!(appender.fits(10));
     bench.answers.send(Verdict::Durable).unwrap();
     bench.committer.stop().unwrap();
+    assert_eq!(
+        (appender.pending_bytes(), appender.durable_bytes()),
+        (0, 16)
+    );
 }
 
 #[test]

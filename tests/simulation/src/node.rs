@@ -292,6 +292,8 @@ impl Node {
             RunnerOptions {
                 max_pending_journal_bytes: bounds.pending,
                 max_pending_reserved_bytes: bounds.reserved,
+                // Its groups become durable when its seed says so, not at a rate.
+                max_pending_wait: None,
                 attest_every: plan.attest_every,
             },
             CancellationToken::new(),
