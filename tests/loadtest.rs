@@ -140,8 +140,8 @@ fn somebody_elses_night_is_seen() {
         let run = scope.spawn(|| open_loop::run(&plan, &control, |_| {}).unwrap());
         let night = scope.spawn(|| conductor.wait(None));
         let answered = |more: u64| {
-            let until = control.look().sums.answered + more;
-            while control.look().sums.answered < until {
+            let until = control.look().sums.answered_all() + more;
+            while control.look().sums.answered_all() < until {
                 thread::sleep(Duration::from_millis(5));
             }
         };

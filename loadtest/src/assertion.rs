@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn conditions_are_judged() {
         let mut stats = Stats::new().unwrap();
-        stats.offered = 2;
+        stats.counts.offered = 2;
         for ms in [1, 4] {
             stats.answered(0, Verdict::Accepted, Duration::from_millis(ms), false);
         }

@@ -7,48 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::phases::Phases;
 use crate::schedule::ns_of;
+use crate::stats::Counts;
 use crate::timeline::{Draft, SLICE, Sketch, Timeline};
-
-/// Sums since the run began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// Requests written.
-    pub sent: u64,
-    /// Answers of any kind.
-    pub answered: u64,
-    /// Approvals.
-    pub accepted: u64,
-    /// Declines.
-    pub declined: u64,
-    /// Refusals at the door (91).
-    pub refused: u64,
-    /// Answers that say 30 or 96.
-    pub faulty: u64,
-    /// Answers after the time limit, which none of the four above counts.
-    pub late: u64,
-    /// Requests given up.
-    pub lost: u64,
-    /// Requests that no connection could take.
-    pub not_sent: u64,
-}
-
-impl Sums {
-    pub(crate) fn add(&mut self, other: &Self) {
-        for (mine, others) in [
-            (&mut self.sent, other.sent),
-            (&mut self.answered, other.answered),
-            (&mut self.accepted, other.accepted),
-            (&mut self.declined, other.declined),
-            (&mut self.refused, other.refused),
-            (&mut self.faulty, other.faulty),
-            (&mut self.late, other.late),
-            (&mut self.lost, other.lost),
-            (&mut self.not_sent, other.not_sent),
-        ] {
-            *mine += others;
-        }
-    }
-}
 
 /// A look at a run while it is under way.
 #[derive(Clone, Debug)]
@@ -60,7 +20,7 @@ pub struct Snapshot {
     /// Which phase it is in.
     pub phase: String,
     /// Since the run began.
-    pub sums: Sums,
+    pub sums: Counts,
     /// Requests written and neither answered nor given up.
     pub in_flight: u64,
     /// Connections that are up.
@@ -85,7 +45,7 @@ const RECENT: usize = 10;
 /// What threads have counted, and when each of the last slices was.
 struct Written {
     timeline: Timeline,
-    sums: Sums,
+    sums: Counts,
     recent: [(u64, Sketch); RECENT],
 }
 
@@ -114,7 +74,7 @@ impl Board {
             connections: AtomicU64::new(0),
             written: Mutex::new(Written {
                 timeline: Timeline::new(slice),
-                sums: Sums::default(),
+                sums: Counts::default(),
                 recent: std::array::from_fn(|_| (0, Sketch::new())),
             }),
         }
@@ -164,7 +124,7 @@ impl Board {
     }
 
     /// Adds what a thread has counted since it last did.
-    pub(crate) fn write(&self, draft: &mut Draft, sums: &mut Sums, fresh: &mut Sketch) {
+    pub(crate) fn write(&self, draft: &mut Draft, sums: &mut Counts, fresh: &mut Sketch) {
         let stamp = self.now_ns() / ns_of(SLICE);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         draft.pour(&mut written.timeline);
@@ -201,7 +161,7 @@ impl Board {
             lasts,
             phase: phase.cloned().unwrap_or_default(),
             sums,
-            in_flight: sums.sent.saturating_sub(sums.answered + sums.lost),
+            in_flight: sums.in_flight(),
             connections: self.connections.load(Ordering::Relaxed),
             last_second: second.len(),
             p50_us: second.quantile_us(0.5),
@@ -212,7 +172,7 @@ impl Board {
     }
 
     /// Everything that has been written.
-    pub(crate) fn read(&self) -> (Timeline, Sums) {
+    pub(crate) fn read(&self) -> (Timeline, Counts) {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         (written.timeline.clone(), written.sums)
     }

@@ -1,24 +1,28 @@
 //! Hosts as child processes: the baselines out of this program, and the daemon,
-//! each with what it needs in a temporary folder, gone when it is dropped.
+//! each with what it needs in a temporary folder, gone when it is dropped, or when a
+//! signal ends the program.
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use tempfile::TempDir;
 
 use crate::admin::Admin;
 use crate::cards::Cards;
+use crate::running;
 
 /// How long a host may take until it listens: zeroing its files, loading.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What it says on standard error, in its folder.
+const LOG: &str = "log";
 
 /// Rows of one import.
 const IMPORT_ROWS: u32 = 200_000;
@@ -33,12 +37,14 @@ pub const POSTGRES: &str = "GAPLESS_LOADTEST_POSTGRES";
 /// A host that runs as a child.
 #[derive(Debug)]
 pub struct Host {
-    child: Child,
     /// Where it takes messages.
     pub address: SocketAddr,
     /// Where its admin side is, if it has one.
     pub admin: Option<SocketAddr>,
-    dir: TempDir,
+    pid: u32,
+    dir: PathBuf,
+    /// Ends it.
+    _key: running::Key,
 }
 
 impl Host {
@@ -48,11 +54,12 @@ impl Host {
     /// # Errors
     /// It cannot be started, or ends before it listens.
     pub fn baseline(kind: &str, disk: &Path) -> anyhow::Result<Self> {
-        let dir = TempDir::new_in(disk).with_context(|| disk.display().to_string())?;
         let own = std::env::current_exe().context("this program's path")?;
-        let mut command = Command::new(own);
-        command.args(["baseline", kind, "--dir"]).arg(dir.path());
-        Self::start(command, dir, "listening addr=")
+        Self::start(disk, "listening addr=", |dir| {
+            let mut command = Command::new(own);
+            command.args(["baseline", kind, "--dir"]).arg(dir);
+            Ok(command)
+        })
     }
 
     /// The naive peer of this program, on a PostgreSQL server.
@@ -60,13 +67,14 @@ impl Host {
     /// # Errors
     /// It cannot be started, or ends before it listens.
     pub fn postgres(url: &str, cards: u32, disk: &Path) -> anyhow::Result<Self> {
-        let dir = TempDir::new_in(disk).with_context(|| disk.display().to_string())?;
         let own = std::env::current_exe().context("this program's path")?;
-        let mut command = Command::new(own);
-        command
-            .args(["baseline", "postgres", "--cards", &cards.to_string()])
-            .env(POSTGRES, url);
-        Self::start(command, dir, "listening addr=")
+        Self::start(disk, "listening addr=", |_| {
+            let mut command = Command::new(own);
+            command
+                .args(["baseline", "postgres", "--cards", &cards.to_string()])
+                .env(POSTGRES, url);
+            Ok(command)
+        })
     }
 
     /// The daemon, with these cards imported and one link in iso87-ascii.
@@ -74,40 +82,53 @@ impl Host {
     /// # Errors
     /// It cannot be started, ends before it is ready, or refuses the import.
     pub fn daemon(program: &Path, disk: &Path, cards: &Cards) -> anyhow::Result<Self> {
-        let dir = TempDir::new_in(disk).with_context(|| disk.display().to_string())?;
-        let config = dir.path().join("gapless.toml");
-        std::fs::write(&config, configuration(cards.count()))
-            .with_context(|| config.display().to_string())?;
-        let mut command = Command::new(program);
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(&config)
-            .arg("--data-dir")
-            .arg(dir.path().join("data"));
-        let host = Self::start(command, dir, "ready")?;
-        let address = host.admin.context("the daemon named no admin address")?;
-        let admin = Admin::new(&format!("http://{address}"), None)?;
-        import(&admin, cards)?;
+        let host = Self::start(disk, "ready", |dir| {
+            let config = dir.join("gapless.toml");
+            std::fs::write(&config, configuration(cards.count()))
+                .with_context(|| config.display().to_string())?;
+            let mut command = Command::new(program);
+            command
+                .arg("serve")
+                .arg("--config")
+                .arg(&config)
+                .arg("--data-dir")
+                .arg(dir.join("data"));
+            Ok(command)
+        })?;
+        import(&host.admin()?, cards)?;
         Ok(host)
     }
 
-    fn start(mut command: Command, dir: TempDir, last: &str) -> anyhow::Result<Self> {
-        let log = dir.path().join("log");
-        let errors = File::create(&log).with_context(|| log.display().to_string())?;
-        let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()
-            .with_context(|| program.clone())?;
-        let lines = child.stdout.take().map(read_lines);
+    fn start(
+        disk: &Path,
+        last: &str,
+        command: impl FnOnce(&Path) -> anyhow::Result<Command>,
+    ) -> anyhow::Result<Self> {
+        let mut program = String::new();
+        let (key, (pid, dir, lines)) = running::start(
+            disk,
+            |dir| {
+                let log = dir.join(LOG);
+                let errors = File::create(&log).with_context(|| log.display().to_string())?;
+                let mut command = command(dir)?;
+                program = command.get_program().to_string_lossy().into_owned();
+                command
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::piped())
+                    .stderr(errors);
+                Ok(command)
+            },
+            |child, dir| {
+                let lines = child.stdout.take().map(read_lines);
+                (child.id(), dir.to_path_buf(), lines)
+            },
+        )?;
         let mut host = Self {
-            child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
+            pid,
             dir,
+            _key: key,
         };
         let lines = lines.context("its standard output")?;
         let until = Instant::now() + PATIENCE;
@@ -115,7 +136,7 @@ impl Host {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(line) = lines.recv_timeout(left) else {
-                let told = std::fs::read_to_string(&log).unwrap_or_default();
+                let told = std::fs::read_to_string(host.dir.join(LOG)).unwrap_or_default();
                 let told = told.lines().last().unwrap_or("it said nothing");
                 bail!("{program} did not come up: {told}");
             };
@@ -137,22 +158,23 @@ impl Host {
 
     /// Its process.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    pub const fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Its folder: data, configuration, log.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
-}
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        // Its data is thrown away: there is nothing to drain for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// Its admin side.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn admin(&self) -> anyhow::Result<Admin> {
+        let address = self.admin.context("the host named no admin address")?;
+        Admin::new(&format!("http://{address}"), None)
     }
 }
 

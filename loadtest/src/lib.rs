@@ -41,6 +41,7 @@ mod progress;
 pub mod report;
 mod request;
 mod rng;
+mod running;
 pub mod saturation;
 pub mod schedule;
 pub mod soak;

@@ -10,7 +10,7 @@
 //! let plan = Plan::open(address, 2_000, Duration::from_secs(10));
 //! let control = open_loop::Control::new(&plan);
 //! let outcome = open_loop::run(&plan, &control, |now| {
-//!     println!("{} answered, p99 {:?} us", now.sums.answered, now.p99_us);
+//!     println!("{} answered, p99 {:?} us", now.sums.answered_all(), now.p99_us);
 //! })?;
 //! println!("p99.9 {} ns", outcome.total()?.latency_ns(0.999));
 //! # Ok::<(), anyhow::Error>(())
@@ -28,7 +28,7 @@ use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::board::Board;
-pub use crate::board::{Snapshot, Sums};
+pub use crate::board::Snapshot;
 use crate::connection::{self, Connection, Shared};
 use crate::cpu;
 use crate::ledger::Ledger;
@@ -38,7 +38,7 @@ use crate::plan::{Load, Plan};
 use crate::request;
 use crate::rng::Rng;
 use crate::schedule::{Arrivals, ns_of};
-use crate::stats::{Stats, Wire};
+use crate::stats::{Counts, Stats, Wire};
 use crate::stream::Stream;
 use crate::tally::{PUBLISH_EVERY, Tally};
 use crate::timeline::Timeline;
@@ -121,7 +121,7 @@ pub struct Outcome {
     /// What happened when.
     pub timeline: Timeline,
     /// All phases together, the warm-up too.
-    pub sums: Sums,
+    pub sums: Counts,
     /// How long it was sending.
     pub sending: Duration,
     /// From the beginning until nothing was in flight.

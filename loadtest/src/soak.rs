@@ -268,7 +268,7 @@ mod tests {
             wire: crate::stats::Wire::new().unwrap(),
             ledger: crate::ledger::Ledger::default(),
             timeline,
-            sums: crate::open_loop::Sums::default(),
+            sums: crate::stats::Counts::default(),
             sending: Duration::from_secs(4),
             elapsed: Duration::from_secs(4),
             cpu: Duration::ZERO,

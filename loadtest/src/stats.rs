@@ -41,12 +41,12 @@ impl Verdict {
     }
 }
 
-/// What became of the requests of one phase.
+/// What became of requests.
 ///
 /// Offered = accepted + declined + refused + faulty + late + lost + not sent,
 /// once nothing is in flight any more.
-#[derive(Clone, Debug)]
-pub struct Stats {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
     /// Requests that the schedule (or the closed loop) brought.
     pub offered: u64,
     /// Answered in time, approved.
@@ -63,8 +63,67 @@ pub struct Stats {
     pub lost: u64,
     /// Never sent, since no connection held.
     pub not_sent: u64,
+}
+
+impl Counts {
+    /// An answer has come.
+    pub(crate) const fn answered_with(&mut self, verdict: Verdict, late: bool) {
+        let count = match (late, verdict) {
+            (true, _) => &mut self.late,
+            (false, Verdict::Accepted) => &mut self.accepted,
+            (false, Verdict::Declined) => &mut self.declined,
+            (false, Verdict::Refused) => &mut self.refused,
+            (false, Verdict::Faulty) => &mut self.faulty,
+        };
+        *count += 1;
+    }
+
+    /// Adds what another thread, or another phase, has counted.
+    pub const fn add(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.accepted += other.accepted;
+        self.declined += other.declined;
+        self.refused += other.refused;
+        self.faulty += other.faulty;
+        self.late += other.late;
+        self.lost += other.lost;
+        self.not_sent += other.not_sent;
+    }
+
+    /// Requests written.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.offered - self.not_sent
+    }
+
+    /// Requests answered, whatever the answer and whenever.
+    #[must_use]
+    pub const fn answered_all(&self) -> u64 {
+        self.accepted + self.declined + self.refused + self.faulty + self.late
+    }
+
+    /// Requests written and neither answered nor given up.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        self.sent().saturating_sub(self.answered_all() + self.lost)
+    }
+}
+
+/// What became of the requests of one phase, and how long it took.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// How many of each kind.
+    pub counts: Counts,
     codes: Vec<u64>,
     latency_ns: Histogram<u64>,
+}
+
+impl std::ops::Deref for Stats {
+    type Target = Counts;
+
+    fn deref(&self) -> &Counts {
+        &self.counts
+    }
 }
 
 impl Stats {
@@ -74,14 +133,7 @@ impl Stats {
     /// None: the histogram's bounds are fixed and good.
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self {
-            offered: 0,
-            accepted: 0,
-            declined: 0,
-            refused: 0,
-            faulty: 0,
-            late: 0,
-            lost: 0,
-            not_sent: 0,
+            counts: Counts::default(),
             codes: vec![0; CODES],
             latency_ns: histogram()?,
         })
@@ -93,13 +145,7 @@ impl Stats {
         if let Some(count) = place.and_then(|place| self.codes.get_mut(place)) {
             *count += 1;
         }
-        *match (late, verdict) {
-            (true, _) => &mut self.late,
-            (false, Verdict::Accepted) => &mut self.accepted,
-            (false, Verdict::Declined) => &mut self.declined,
-            (false, Verdict::Refused) => &mut self.refused,
-            (false, Verdict::Faulty) => &mut self.faulty,
-        } += 1;
+        self.counts.answered_with(verdict, late);
         self.latency_ns
             .saturating_record(crate::schedule::ns_of(after));
     }
@@ -109,30 +155,13 @@ impl Stats {
     /// # Errors
     /// None: all histograms have the same bounds.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
-        for (mine, others) in [
-            (&mut self.offered, other.offered),
-            (&mut self.accepted, other.accepted),
-            (&mut self.declined, other.declined),
-            (&mut self.refused, other.refused),
-            (&mut self.faulty, other.faulty),
-            (&mut self.late, other.late),
-            (&mut self.lost, other.lost),
-            (&mut self.not_sent, other.not_sent),
-        ] {
-            *mine += others;
-        }
+        self.counts.add(&other.counts);
         for (mine, others) in self.codes.iter_mut().zip(&other.codes) {
             *mine += others;
         }
         self.latency_ns
             .add(&other.latency_ns)
             .context("bounds of the histogram")
-    }
-
-    /// Requests answered, whatever the answer and whenever.
-    #[must_use]
-    pub const fn answered_all(&self) -> u64 {
-        self.accepted + self.declined + self.refused + self.faulty + self.late
     }
 
     /// Answers by DE 39, those that came at all.

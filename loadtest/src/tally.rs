@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::board::{Board, Sums};
+use crate::board::Board;
 use crate::ledger::{Ledger, Order};
 use crate::plan::Plan;
 use crate::request::Sent;
-use crate::stats::{Stats, Verdict, Wire};
+use crate::stats::{Counts, Stats, Verdict, Wire};
 use crate::timeline::{Draft, SLICE, Sketch};
 
 /// What one thread counts.
@@ -19,7 +19,7 @@ pub(crate) struct Tally {
     pub(crate) wire: Wire,
     pub(crate) ledger: Ledger,
     draft: Draft,
-    sums: Sums,
+    sums: Counts,
     fresh: Sketch,
     /// Requests written and not yet answered or given up.
     pub(crate) in_flight: u64,
@@ -44,7 +44,7 @@ impl Tally {
             wire: Wire::new()?,
             ledger: Ledger::new(accounts),
             draft: Draft::new(plan.slice),
-            sums: Sums::default(),
+            sums: Counts::default(),
             fresh: Sketch::new(),
             in_flight: 0,
             heard: false,
@@ -59,10 +59,10 @@ impl Tally {
     /// A request was written.
     pub(crate) fn sent(&mut self, intended_ns: u64, now_ns: u64) {
         self.in_flight += 1;
-        self.sums.sent += 1;
+        self.sums.offered += 1;
         self.draft.at(intended_ns).offered += 1;
         if let Some(stats) = self.phase(intended_ns) {
-            stats.offered += 1;
+            stats.counts.offered += 1;
         }
         self.wire
             .send_lag_ns
@@ -71,11 +71,12 @@ impl Tally {
 
     /// A request was due, and no connection could take it.
     pub(crate) fn not_sent(&mut self, intended_ns: u64, count: u64) {
+        self.sums.offered += count;
         self.sums.not_sent += count;
         self.draft.at(intended_ns).offered += count;
         if let Some(stats) = self.phase(intended_ns) {
-            stats.offered += count;
-            stats.not_sent += count;
+            stats.counts.offered += count;
+            stats.counts.not_sent += count;
         }
     }
 
@@ -100,14 +101,7 @@ impl Tally {
         }
         let slice = self.draft.at(now_ns);
         slice.answered += 1;
-        self.sums.answered += 1;
-        *match (late, verdict) {
-            (true, _) => &mut self.sums.late,
-            (_, Verdict::Accepted) => &mut self.sums.accepted,
-            (_, Verdict::Declined) => &mut self.sums.declined,
-            (_, Verdict::Refused) => &mut self.sums.refused,
-            (_, Verdict::Faulty) => &mut self.sums.faulty,
-        } += 1;
+        self.sums.answered_with(verdict, late);
         slice.accepted += u64::from(accepted);
         slice.declined += u64::from(verdict == Verdict::Declined);
         slice.refused += u64::from(verdict == Verdict::Refused);
@@ -131,7 +125,7 @@ impl Tally {
         let order: &Order = &sent.order;
         self.ledger.doubted(order);
         if let Some(stats) = self.phase(sent.intended_ns) {
-            stats.lost += 1;
+            stats.counts.lost += 1;
         }
     }
 

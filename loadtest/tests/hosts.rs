@@ -117,7 +117,7 @@ fn run(address: SocketAddr, arguments: &[&str]) -> Ran {
     let sums = last.unwrap().sums;
     assert_eq!(sums, outcome.sums);
     assert_eq!(sums.accepted, stats.accepted);
-    assert_eq!(sums.sent, stats.offered - stats.not_sent);
+    assert_eq!(sums.sent(), stats.offered - stats.not_sent);
     Ran {
         stats,
         wire: outcome.wire.clone(),

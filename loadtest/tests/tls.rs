@@ -105,7 +105,7 @@ fn a_host_must_be_who_it_says() {
         (other.path().join("ca.pem"), "issuer.test"),
     ] {
         let outcome = run(address, &authority, name);
-        assert_eq!((outcome.sums.sent, outcome.sums.not_sent), (0, 200));
+        assert_eq!((outcome.sums.sent(), outcome.sums.not_sent), (0, 200));
         let troubles = outcome.wire.troubles();
         assert!(
             troubles[0].0.contains("invalid peer certificate"),

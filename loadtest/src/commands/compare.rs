@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Fault, status, usage, write};
+use super::{Fault, daemon, status, write};
 use crate::cli::CompareArguments;
 use crate::compare::{self, CELLS, Cell, Comparison};
 use crate::host;
 
 pub(super) fn compare(arguments: &CompareArguments) -> Result<u8, Fault> {
-    let disk = match &arguments.disk {
-        Some(disk) => disk.clone(),
-        None => host::default_disk()?,
-    };
-    host::check_disk(&disk).map_err(usage)?;
+    let (program, disk) = daemon(&arguments.daemon)?;
     let (rounds, run_ms, warm_up_ms) = if arguments.quick {
         (3, 500, 200)
     } else {
@@ -21,7 +17,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> Result<u8, Fault> {
     let wanted =
         |(number, _): &(u64, Cell)| arguments.cells.is_empty() || arguments.cells.contains(number);
     let comparison = Comparison {
-        program: host::program(arguments.gapless.as_ref()).map_err(usage)?,
+        program,
         disk,
         rounds,
         lasts: Duration::from_millis(run_ms),
@@ -37,14 +33,14 @@ pub(super) fn compare(arguments: &CompareArguments) -> Result<u8, Fault> {
             .map(|(_, cell)| cell)
             .collect(),
     };
-    let samples = comparison.run(arguments.quiet)?;
+    let samples = comparison.run(arguments.report.quiet)?;
     let (text, met) = compare::table(&comparison, &samples);
     print!("{text}");
-    if let Some(path) = &arguments.json {
+    if let Some(path) = &arguments.report.json {
         let value = compare::json(&comparison, &samples);
         write(path, &format!("{value:#}\n"))?;
     }
-    if let Some(path) = &arguments.html {
+    if let Some(path) = &arguments.report.html {
         write(path, &compare::html(&comparison, &samples))?;
     }
     let missed = arguments.strict && !met;

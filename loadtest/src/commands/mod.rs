@@ -5,15 +5,16 @@ mod run;
 mod saturate;
 mod soak;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use gapless_iso8583::Framing;
 
 use crate::baseline;
-use crate::cli::{BaselineArguments, BaselineKind, Cli, Command};
-use crate::host::POSTGRES;
+use crate::cli::{BaselineArguments, BaselineKind, Cli, Command, DaemonArguments};
+use crate::host::{self, POSTGRES};
+use crate::running;
 
 /// Exit statuses beside success.
 pub mod status {
@@ -65,6 +66,19 @@ impl From<anyhow::Error> for Fault {
             status: status::FAILED,
         }
     }
+}
+
+/// Program and disk of a daemon of one's own; from here on a signal ends the hosts
+/// that are started, and takes their folders away.
+fn daemon(arguments: &DaemonArguments) -> Result<(PathBuf, PathBuf), Fault> {
+    let disk = match &arguments.disk {
+        Some(disk) => disk.clone(),
+        None => host::default_disk()?,
+    };
+    host::check_disk(&disk).map_err(usage)?;
+    let program = host::program(arguments.gapless.as_ref()).map_err(usage)?;
+    running::end_on_signals().context("signals cannot be awaited")?;
+    Ok((program, disk))
 }
 
 /// Serves until it is killed, and says where.

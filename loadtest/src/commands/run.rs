@@ -3,7 +3,7 @@
 use super::{Fault, status, usage, write};
 use crate::assertion::{Assertion, Facts};
 use crate::bank::Bank;
-use crate::cli::{ReportArguments, RunArguments};
+use crate::cli::RunArguments;
 use crate::open_loop::{Control, Outcome};
 use crate::page::Tile;
 use crate::progress::Progress;
@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Fault> {
     let (mut outcome, night) = bank.run(&plan, &control, |now| progress.show(now))?;
     progress.finish();
     print!("{}", report::table(&outcome)?);
-    let mut checks = judge(&outcome, &arguments.report)?;
+    let mut checks = judge(&outcome, &arguments.asserts)?;
     if let Some(night) = &night {
         println!("\n  {}", night.told());
         checks.hold &= night.failed.is_none();
@@ -60,7 +60,7 @@ struct Checks {
     hold: bool,
 }
 
-fn judge(outcome: &Outcome, arguments: &ReportArguments) -> anyhow::Result<Checks> {
+fn judge(outcome: &Outcome, asserts: &[Assertion]) -> anyhow::Result<Checks> {
     let total = outcome.total()?;
     let facts = Facts {
         total: &total,
@@ -71,10 +71,10 @@ fn judge(outcome: &Outcome, arguments: &ReportArguments) -> anyhow::Result<Check
         tiles: Vec::new(),
         hold: true,
     };
-    if !arguments.asserts.is_empty() {
+    if !asserts.is_empty() {
         println!();
     }
-    for assertion in &arguments.asserts {
+    for assertion in asserts {
         let (holds, figure) = Assertion::judge(assertion, &facts);
         let word = if holds { "holds" } else { "MISSED" };
         println!("  assert {assertion}: {word} ({figure})");

@@ -30,14 +30,14 @@ pub(super) fn saturate(arguments: &SaturateArguments) -> Result<u8, Fault> {
         grouped(search.from),
         search.plan.connections
     );
-    let progress = Progress::new(None, arguments.quiet);
+    let progress = Progress::new(None, arguments.report.quiet);
     let found = search.run(|rate, now| progress.show_as(&format!("{}/s:", grouped(rate)), now))?;
     progress.finish();
     print!("{}", found.table(&search));
-    if let Some(path) = &arguments.json {
+    if let Some(path) = &arguments.report.json {
         write(path, &format!("{:#}\n", found.json(&search)))?;
     }
-    if let Some(path) = &arguments.html {
+    if let Some(path) = &arguments.report.html {
         write(path, &found.html(&search))?;
     }
     Ok(if found.best.is_some() {

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::{Fault, status, usage, write};
+use super::{Fault, daemon, status, write};
 use crate::bank::Bank;
 use crate::cards::{Cards, Range};
 use crate::cli::{BankArguments, SoakArguments};
-use crate::host::{self, Host};
+use crate::host::Host;
 use crate::night::Mode;
 use crate::open_loop::Control;
 use crate::plan::Plan;
@@ -22,18 +22,13 @@ use crate::timeline::SLICE;
 const SLICES: u32 = 6_000;
 
 pub(super) fn soak(arguments: &SoakArguments) -> Result<u8, Fault> {
-    let disk = match &arguments.disk {
-        Some(disk) => disk.clone(),
-        None => host::default_disk()?,
-    };
-    host::check_disk(&disk).map_err(usage)?;
-    let program = host::program(arguments.gapless.as_ref()).map_err(usage)?;
+    let (program, disk) = daemon(&arguments.daemon)?;
     let cards = Arc::new(Cards::Range(Range {
         prefix: 941_000,
         count: arguments.cards,
         first_account: 1_000_000_000,
     }));
-    let daemon = Host::daemon(&program, &disk, &cards).context("gapless")?;
+    let host = Host::daemon(&program, &disk, &cards).context("gapless")?;
     let lasts = Duration::from_secs(arguments.minutes.saturating_mul(60));
     let plan = Plan {
         connections: arguments.connections,
@@ -42,9 +37,9 @@ pub(super) fn soak(arguments: &SoakArguments) -> Result<u8, Fault> {
         ledger: true,
         night: arguments.night,
         slice: SLICE.max(lasts / SLICES),
-        ..Plan::open(daemon.address, arguments.rate, lasts)
+        ..Plan::open(host.address, arguments.rate, lasts)
     };
-    let admin = daemon.admin.context("the daemon named no admin address")?;
+    let admin = host.admin.context("the daemon named no admin address")?;
     let bank = Bank::new(
         &plan,
         &BankArguments {
@@ -56,11 +51,11 @@ pub(super) fn soak(arguments: &SoakArguments) -> Result<u8, Fault> {
     )?;
     print!("{}", report::heading(&plan));
     let control = Control::new(&plan);
-    let progress = Progress::new(plan.lasts(), arguments.quiet);
+    let progress = Progress::new(plan.lasts(), arguments.report.quiet);
     let mut memory = Memory::default();
     let began = Instant::now();
     let (mut outcome, night) = bank.run(&plan, &control, |now| {
-        memory.look(daemon.pid(), began);
+        memory.look(host.pid(), began);
         progress.show(now);
     })?;
     progress.finish();
@@ -79,13 +74,13 @@ pub(super) fn soak(arguments: &SoakArguments) -> Result<u8, Fault> {
     if let Some(audit) = &audit {
         println!("  {}", audit.told());
     }
-    if let Some(path) = &arguments.json {
+    if let Some(path) = &arguments.report.json {
         let mut value = report::json::run(&plan, &outcome)?;
         report::json::add_bank(&mut value, night.as_ref(), audit.as_ref());
         report::json::add(&mut value, "soak", verdict.json(&memory));
         write(path, &format!("{value:#}\n"))?;
     }
-    if let Some(path) = &arguments.html {
+    if let Some(path) = &arguments.report.html {
         let title = report::heading(&plan).replace('\n', "; ");
         let html = soak::page(&title, &outcome, &memory, &verdict, audit.as_ref());
         write(path, &html)?;

@@ -237,11 +237,11 @@ impl Comparison {
             .and_then(|(before, after)| after.checked_sub(before))
             .and_then(|used| {
                 used.as_nanos()
-                    .checked_div(u128::from(outcome.sums.answered))
+                    .checked_div(u128::from(outcome.sums.answered_all()))
             })
             .and_then(|ns| u64::try_from(ns).ok());
         if who == Who::Gapless {
-            hosts.answered += outcome.sums.answered;
+            hosts.answered += outcome.sums.answered_all();
         }
         Ok(Sample {
             round,

@@ -180,7 +180,7 @@ fn write_generator(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     let sums = &outcome.sums;
     let lag = &outcome.wire.send_lag_ns;
     let percent = outcome.cpu.as_nanos() * 100 / outcome.elapsed.as_nanos().max(1);
-    let each = outcome.cpu.as_nanos() / u128::from(sums.answered.max(1));
+    let each = outcome.cpu.as_nanos() / u128::from(sums.answered_all().max(1));
     writeln!(text)?;
     writeln!(
         text,
@@ -196,14 +196,13 @@ fn write_generator(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
 mod tests {
     use super::*;
     use crate::ledger::Ledger;
-    use crate::open_loop::Sums;
-    use crate::stats::{Verdict, Wire};
+    use crate::stats::{Counts, Verdict, Wire};
     use crate::timeline::{SLICE, Timeline};
     use std::time::Duration;
 
     fn phase(label: &str, from_s: u64, latencies_us: &[u64]) -> Phase {
         let mut stats = Stats::new().unwrap();
-        stats.offered = latencies_us.len() as u64;
+        stats.counts.offered = latencies_us.len() as u64;
         for us in latencies_us {
             stats.answered(0, Verdict::Accepted, Duration::from_micros(*us), false);
         }
@@ -221,7 +220,7 @@ mod tests {
             wire: Wire::new().unwrap(),
             ledger: Ledger::default(),
             timeline: Timeline::new(SLICE),
-            sums: Sums::default(),
+            sums: Counts::default(),
             sending: Duration::from_secs(3),
             elapsed: Duration::from_secs(3),
             cpu: Duration::from_millis(300),
@@ -235,8 +234,8 @@ mod tests {
         if let Some(phase) = outcome.phases.first_mut() {
             let stats = &mut phase.stats;
             stats.answered(51, Verdict::Declined, Duration::from_millis(2), false);
-            stats.lost = 1;
-            stats.offered = 5;
+            stats.counts.lost = 1;
+            stats.counts.offered = 5;
         }
         outcome.wire.trouble(&"connection reset");
         outcome.wire.trouble(&"connection reset");

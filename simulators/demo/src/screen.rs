@@ -231,7 +231,8 @@ fn bar(percent: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gapless_loadtest::open_loop::{Snapshot, Sums};
+    use gapless_loadtest::open_loop::Snapshot;
+    use gapless_loadtest::stats::Counts;
 
     use super::*;
     use crate::scene::{Buffer, Dates};
@@ -285,9 +286,9 @@ mod tests {
                 phase: String::new(),
                 connections: 8,
                 silence: Duration::ZERO,
-                sums: Sums {
+                sums: Counts {
                     accepted: 1_999_999,
-                    ..Sums::default()
+                    ..Counts::default()
                 },
                 in_flight: 1_000,
                 last_second: 50_000,

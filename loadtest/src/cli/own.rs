@@ -1,0 +1,100 @@
+//! Arguments of the commands that start a daemon of their own.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::ReportArguments;
+use crate::mix::Mix;
+
+/// The daemon that a command starts, in a temporary folder.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Daemon")]
+pub struct DaemonArguments {
+    /// Its program (built by cargo if not given).
+    #[arg(long, value_name = "PROGRAM")]
+    pub gapless: Option<PathBuf>,
+    /// Folder on the disk that is to be judged (the working directory if not
+    /// given); may need some gigabytes.
+    #[arg(long, value_name = "DIR")]
+    pub disk: Option<PathBuf>,
+}
+
+/// Arguments of `soak`.
+#[derive(Clone, Debug, Args)]
+pub struct SoakArguments {
+    /// How long.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub minutes: u64,
+    /// Requests a second.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub rate: u64,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub connections: u32,
+    /// Cards of the daemon.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=99_000_000))]
+    pub cards: u32,
+    /// Shares by type.
+    #[arg(
+        long,
+        default_value = "purchase=70,balance=10,transfer=10,refund=4,advice=2,reversal=2,repeat=2"
+    )]
+    pub mix: Mix,
+    /// A night in the second third.
+    #[arg(long)]
+    pub night: bool,
+    /// The daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArguments,
+    /// The last quarter's memory, without what must be remembered of the
+    /// transactions, at most so many percent of the second's.
+    #[arg(long, default_value_t = 115, value_name = "PERCENT")]
+    pub memory_percent: u64,
+    /// What the daemon is expected to remember of each transaction
+    /// (docs/benchmarks.md).
+    #[arg(long, default_value_t = 100, value_name = "BYTES")]
+    pub transaction_bytes: u64,
+    /// The last quarter's p99 at most so many percent of the first's.
+    #[arg(long, default_value_t = 150, value_name = "PERCENT")]
+    pub p99_percent: u64,
+    /// What to tell.
+    #[command(flatten)]
+    pub report: ReportArguments,
+}
+
+/// Arguments of `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArguments {
+    /// Rounds; each runs every cell against every host.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rounds: u32,
+    /// How long each run is measured.
+    #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub run_ms: u64,
+    /// How long it is warmed up before.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    pub warm_up_ms: u64,
+    /// Three rounds of short runs: whether it works, not what it says.
+    #[arg(long, conflicts_with_all = ["rounds", "run_ms", "warm_up_ms"])]
+    pub quick: bool,
+    /// Cards of the daemon.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=99_000_000))]
+    pub cards: u32,
+    /// Only these cells: 1 to 5 the closed ones (C1x1, C8x1, C64x1, C8x32, C64x32),
+    /// 6 the open one.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=6))]
+    pub cells: Vec<u64>,
+    /// The daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArguments,
+    /// The naive peer too, on this PostgreSQL server (see `baseline`).
+    #[arg(long, value_name = "URL")]
+    pub postgres: Option<String>,
+    /// Exit status 3 if a goal is missed.
+    #[arg(long)]
+    pub strict: bool,
+    /// What to tell.
+    #[command(flatten)]
+    pub report: ReportArguments,
+}
