@@ -18,7 +18,8 @@ use std::time::Duration;
 use gapless_loadtest::admin::Admin;
 use gapless_loadtest::audit::Opening;
 use gapless_loadtest::cards::{Cards, Range};
-use gapless_loadtest::open_loop::{self, Control};
+use gapless_loadtest::open_loop::{self, Control, Outcome};
+use gapless_loadtest::overload::{Overload, Seen};
 use gapless_loadtest::plan::{Load, Plan};
 use gapless_loadtest::schedule::{Spacing, Step};
 use support::site::{Settings, Site, World};
@@ -28,18 +29,20 @@ const ACCOUNTS: usize = 50;
 /// What the throttled journal takes: little, so that any machine can offer more.
 const EVENTS_PER_S: u64 = 400;
 
-fn steps(of: &[(u64, u64)]) -> Load {
+/// So many a second for so long.
+fn steady(per_second: u64, seconds: u64) -> Load {
     Load::Open {
-        steps: of
-            .iter()
-            .map(|(per_second, seconds)| Step {
-                per_second: *per_second,
-                lasts: Duration::from_secs(*seconds),
-            })
-            .collect(),
+        steps: vec![Step {
+            per_second,
+            lasts: Duration::from_secs(seconds),
+        }],
         spacing: Spacing::Even,
         most_in_flight: 4_096,
     }
+}
+
+fn run(plan: &Plan) -> Outcome {
+    open_loop::run(plan, &Control::new(plan), |_| {}).unwrap()
 }
 
 #[test]
@@ -53,30 +56,36 @@ fn an_overload_is_refused_at_once_and_leaves_nothing() {
     let mut daemon = site.start();
     let addresses = daemon.ready();
     let admin = Admin::new(&format!("http://{}", addresses.admin), None).unwrap();
-    let plan = Plan {
-        cards: Arc::new(Cards::Range(Range {
-            prefix: 941_000,
-            count: ACCOUNTS as u32,
-            first_account: 1_000_000_000,
-        })),
-        mix: "purchase=8,balance=1,transfer=1".parse().unwrap(),
-        connections: 4,
-        // A busy machine is no fault here.
-        timeout: Duration::from_secs(60),
-        ledger: true,
-        load: steps(&[(100, 2), (4 * EVENTS_PER_S, 4), (100, 3)]),
-        ..Plan::open(addresses.link, 1, Duration::ZERO)
+    let overload = Overload {
+        plan: Plan {
+            cards: Arc::new(Cards::Range(Range {
+                prefix: 941_000,
+                count: ACCOUNTS as u32,
+                first_account: 1_000_000_000,
+            })),
+            mix: "purchase=8,balance=1,transfer=1".parse().unwrap(),
+            connections: 4,
+            // A busy machine is no fault here.
+            timeout: Duration::from_secs(60),
+            ..Plan::open(addresses.link, 1, Duration::ZERO)
+        },
+        bound: Duration::from_secs(1),
+        // What is offered before and after is a quarter of what it takes.
+        capacity: EVENTS_PER_S / 2,
+        times: 8,
+        lasts: [2, 4, 3].map(Duration::from_secs),
     };
+    let plan = overload.plan();
     let advices = Plan {
         mix: "advice=1".parse().unwrap(),
         connections: 1,
-        load: steps(&[(20, 9)]),
+        load: steady(20, 9),
         ..plan.clone()
     };
     let opening = Opening::read(&admin, &plan.cards).unwrap();
     let (mut outcome, advised) = thread::scope(|scope| {
-        let run = |plan| move || open_loop::run(plan, &Control::new(plan), |_| {}).unwrap();
-        let (requests, advices) = (scope.spawn(run(&plan)), scope.spawn(run(&advices)));
+        let requests = scope.spawn(|| run(&plan));
+        let advices = scope.spawn(|| run(&advices));
         (requests.join().unwrap(), advices.join().unwrap())
     });
 
@@ -86,10 +95,10 @@ fn an_overload_is_refused_at_once_and_leaves_nothing() {
         (total.offered, 0, 0),
         "nothing but approvals and 91: {total:?}"
     );
-    let [before, overload, after] = [0, 1, 2].map(|phase| &outcome.phases[phase].stats);
+    let [before, more, after] = [0, 1, 2].map(|phase| &outcome.phases[phase].stats);
     assert_eq!(before.refused, 0, "a quarter of what it takes");
-    assert!(overload.refused > 0, "{overload:?}");
-    assert!(overload.accepted > 0, "{overload:?}");
+    assert!(more.refused > 0, "{more:?}");
+    assert!(more.accepted > 0, "{more:?}");
     assert!(after.accepted > 0, "{after:?}");
     // By bytes alone all of this might have waited. No more was accepted than the
     // journal takes in the time, and what may wait.
@@ -110,12 +119,15 @@ fn an_overload_is_refused_at_once_and_leaves_nothing() {
         .compare(&admin, &plan.cards, &outcome.ledger, None)
         .unwrap();
     assert!(audit.is_right(), "{}", audit.told());
-    // Nothing of it is left: a quarter of what it takes is accepted, all of it.
-    let again = Plan {
-        load: steps(&[(100, 1)]),
+    let seen = Seen::new(&overload, outcome, audit).unwrap();
+    println!("{}\n{}", overload.heading(), seen.table());
+    let right = seen.goals.iter().find(|goal| goal.name == "money").unwrap();
+    assert!(right.met && seen.recovered_after.is_some());
+    // Nothing of it is left: what it takes is accepted, all of it.
+    let again = run(&Plan {
+        load: steady(100, 1),
         ..plan
-    };
-    let again = open_loop::run(&again, &Control::new(&again), |_| {}).unwrap();
+    });
     let again = again.total().unwrap();
     assert_eq!((again.accepted, again.refused), (again.offered, 0));
     daemon.stop();

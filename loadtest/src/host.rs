@@ -34,6 +34,15 @@ const OPENING_MINOR: u64 = 100_000_000_000;
 /// it: arguments can be read by others.
 pub const POSTGRES: &str = "GAPLESS_LOADTEST_POSTGRES";
 
+/// What of the daemon's configuration is not as shipped.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `journal.test_events_per_s`; 0: the journal is not throttled.
+    pub events_per_s: u32,
+    /// `engine.max_journal_wait_ms`; `None`: as shipped.
+    pub journal_wait_ms: Option<u32>,
+}
+
 /// A host that runs as a child.
 #[derive(Debug)]
 pub struct Host {
@@ -81,10 +90,15 @@ impl Host {
     ///
     /// # Errors
     /// It cannot be started, ends before it is ready, or refuses the import.
-    pub fn daemon(program: &Path, disk: &Path, cards: &Cards) -> anyhow::Result<Self> {
+    pub fn daemon(
+        program: &Path,
+        disk: &Path,
+        cards: &Cards,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
         let host = Self::start(disk, "ready", |dir| {
             let config = dir.join("gapless.toml");
-            std::fs::write(&config, configuration(cards.count()))
+            std::fs::write(&config, configuration(cards.count(), settings))
                 .with_context(|| config.display().to_string())?;
             let mut command = Command::new(program);
             command
@@ -191,14 +205,19 @@ fn read_lines(output: impl std::io::Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-fn configuration(cards: u32) -> String {
+fn configuration(cards: u32, settings: &Settings) -> String {
     let room = cards.saturating_add(1_024);
+    let wait = settings
+        .journal_wait_ms
+        .map_or(String::new(), |ms| format!("max_journal_wait_ms = {ms}\n"));
     format!(
-        "[engine]\naccounts = {room}\ncards = {room}\n\
+        "[engine]\naccounts = {room}\ncards = {room}\n{wait}\
+         [journal]\ntest_events_per_s = {events_per_s}\n\
          [admin]\nlisten = \"127.0.0.1:0\"\n\
          [log]\nlevel = \"warn\"\n\
          [[links]]\nname = \"load\"\nlisten = \"127.0.0.1:0\"\ndialect = \"iso87-ascii\"\n\
-         max_connections = 4_096\nmax_in_flight = 65_536\nanswer_limit_ms = 0\n"
+         max_connections = 4_096\nmax_in_flight = 65_536\nanswer_limit_ms = 0\n",
+        events_per_s = settings.events_per_s,
     )
 }
 

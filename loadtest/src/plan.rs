@@ -110,6 +110,9 @@ pub struct Plan {
     /// An answer that takes longer is late; after twice the time its request is
     /// given up.
     pub timeout: Duration,
+    /// What is decided later than this counts as missed
+    /// ([`Stats::last_missed_ns`](crate::stats::Stats)); `None`: the timeout alone counts.
+    pub bound: Option<Duration>,
     /// Cards to choose from.
     pub cards: Arc<Cards>,
     /// Exponent of Zipf's law; `None`: all cards alike.
@@ -171,6 +174,7 @@ impl Plan {
             night: false,
             slice: SLICE,
             timeout: Duration::from_secs(5),
+            bound: None,
             cards: Arc::new(Cards::Range(Range {
                 prefix: 941_000,
                 count: 10_000,

@@ -114,8 +114,13 @@ impl Counts {
 pub struct Stats {
     /// How many of each kind.
     pub counts: Counts,
+    /// Intended time of the last request that was not decided within the plan's
+    /// bound: refused, late, lost or slow; nanoseconds since the run began.
+    pub last_missed_ns: Option<u64>,
     codes: Vec<u64>,
     latency_ns: Histogram<u64>,
+    /// Of these, the refusals.
+    refused_ns: Histogram<u64>,
 }
 
 impl std::ops::Deref for Stats {
@@ -134,8 +139,10 @@ impl Stats {
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self {
             counts: Counts::default(),
+            last_missed_ns: None,
             codes: vec![0; CODES],
             latency_ns: histogram()?,
+            refused_ns: histogram()?,
         })
     }
 
@@ -146,8 +153,16 @@ impl Stats {
             *count += 1;
         }
         self.counts.answered_with(verdict, late);
-        self.latency_ns
-            .saturating_record(crate::schedule::ns_of(after));
+        let ns = crate::schedule::ns_of(after);
+        self.latency_ns.saturating_record(ns);
+        if verdict == Verdict::Refused {
+            self.refused_ns.saturating_record(ns);
+        }
+    }
+
+    /// The request of this intended time was not decided within the bound.
+    pub(crate) fn missed(&mut self, intended_ns: u64) {
+        self.last_missed_ns = self.last_missed_ns.max(Some(intended_ns));
     }
 
     /// Adds what another thread, or another phase, has counted.
@@ -156,6 +171,10 @@ impl Stats {
     /// None: all histograms have the same bounds.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.counts.add(&other.counts);
+        self.last_missed_ns = self.last_missed_ns.max(other.last_missed_ns);
+        self.refused_ns
+            .add(&other.refused_ns)
+            .context("bounds of the histogram")?;
         for (mine, others) in self.codes.iter_mut().zip(&other.codes) {
             *mine += others;
         }
@@ -178,6 +197,24 @@ impl Stats {
     #[must_use]
     pub fn latency_ns(&self, quantile: f64) -> u64 {
         self.latency_ns.value_at_quantile(quantile)
+    }
+
+    /// The same of the refusals alone.
+    #[must_use]
+    pub const fn refused_latency(&self) -> &Histogram<u64> {
+        &self.refused_ns
+    }
+
+    /// The same of what the host has decided: all answers but refusals.
+    ///
+    /// # Errors
+    /// None: the refusals are among the answers.
+    pub fn decided_latency(&self) -> anyhow::Result<Histogram<u64>> {
+        let mut decided = self.latency_ns.clone();
+        decided
+            .subtract(&self.refused_ns)
+            .context("refusals beside all answers")?;
+        Ok(decided)
     }
 
     /// The longest such time, in nanoseconds.
@@ -306,5 +343,23 @@ mod tests {
         assert_eq!((stats.accepted, stats.late), (1, 1));
         assert_eq!(stats.answered_all(), 2);
         assert_eq!(stats.by_code().collect::<Vec<_>>(), [(0, 2)]);
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let mut stats = Stats::new().unwrap();
+        let ms = Duration::from_millis;
+        stats.answered(91, Verdict::Refused, ms(1), false);
+        stats.answered(0, Verdict::Accepted, ms(900), false);
+        stats.answered(51, Verdict::Declined, ms(800), false);
+        let mut sum = Stats::new().unwrap();
+        sum.add(&stats).unwrap();
+        sum.missed(7);
+        sum.missed(5);
+        let (refused, decided) = (sum.refused_latency(), sum.decided_latency().unwrap());
+        assert_eq!((refused.len(), decided.len()), (1, 2));
+        assert!(refused.max() < 2_000_000);
+        assert!(decided.min() >= 799_000_000 && decided.max() >= 899_000_000);
+        assert_eq!(sum.last_missed_ns, Some(7));
     }
 }

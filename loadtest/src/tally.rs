@@ -15,6 +15,7 @@ pub(crate) struct Tally {
     board: Arc<Board>,
     code_digits: usize,
     timeout_ns: u64,
+    bound_ns: u64,
     pub(crate) phases: Vec<Stats>,
     pub(crate) wire: Wire,
     pub(crate) ledger: Ledger,
@@ -38,6 +39,7 @@ impl Tally {
             board: Arc::clone(board),
             code_digits: usize::from(plan.dialect.semantics().action_code_digits),
             timeout_ns: crate::schedule::ns_of(plan.timeout),
+            bound_ns: plan.bound.map_or(u64::MAX, crate::schedule::ns_of),
             phases: (0..board.phases.count())
                 .map(|_| Stats::new())
                 .collect::<anyhow::Result<_>>()?,
@@ -77,6 +79,7 @@ impl Tally {
         if let Some(stats) = self.phase(intended_ns) {
             stats.counts.offered += count;
             stats.counts.not_sent += count;
+            stats.missed(intended_ns);
         }
     }
 
@@ -96,8 +99,13 @@ impl Tally {
         let after = Duration::from_nanos(after_ns);
         let late = after_ns >= self.timeout_ns;
         let accepted = verdict == Verdict::Accepted;
+        let undecided = matches!(verdict, Verdict::Refused | Verdict::Faulty);
+        let missed = late || undecided || after_ns > self.bound_ns;
         if let Some(stats) = self.phase(sent.intended_ns) {
             stats.answered(code, verdict, after, late);
+            if missed {
+                stats.missed(sent.intended_ns);
+            }
         }
         let slice = self.draft.at(now_ns);
         slice.answered += 1;
@@ -126,6 +134,7 @@ impl Tally {
         self.ledger.doubted(order);
         if let Some(stats) = self.phase(sent.intended_ns) {
             stats.counts.lost += 1;
+            stats.missed(sent.intended_ns);
         }
     }
 

@@ -8,7 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gapless_iso8583::{Dialect, Framing};
 
-use super::{HostArguments, LoadArguments, RunArguments, SaturateArguments, TrafficArguments};
+use super::{
+    HostArguments, LoadArguments, OverloadArguments, RunArguments, SaturateArguments,
+    TrafficArguments,
+};
 use crate::cards::{Cards, Range};
 use crate::mix::{Kind, Mix};
 use crate::plan::{Amounts, Load, MAX_IN_FLIGHT, Plan, Until};
@@ -65,22 +68,19 @@ impl SaturateArguments {
     }
 }
 
+impl OverloadArguments {
+    /// The plan for the host that is running.
+    ///
+    /// # Errors
+    /// As [`RunArguments::plan`].
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        plan(&self.host, &self.traffic)
+    }
+}
+
 /// Host and traffic, with some open load.
 fn plan(host: &HostArguments, traffic: &TrafficArguments) -> anyhow::Result<Plan> {
     let address = address(&host.target)?;
-    let (mix, amount) = traffic.mix()?;
-    let cards = traffic.cards()?;
-    ensure!(cards.count() > 0, "there is no card to use");
-    ensure!(
-        !mix.has(Kind::Transfer) || cards.accounts() > 1,
-        "a transfer needs two accounts or more"
-    );
-    if let Some(exponent) = traffic.zipf {
-        ensure!(
-            (0.0..=10.0).contains(&exponent),
-            "--zipf: an exponent is 0 to 10"
-        );
-    }
     Ok(Plan {
         target: host.target.clone(),
         tls: host.tls()?,
@@ -91,14 +91,8 @@ fn plan(host: &HostArguments, traffic: &TrafficArguments) -> anyhow::Result<Plan
             ..Framing::new(host.length.form())
         },
         timeout: Duration::from_millis(host.timeout_ms),
-        cards: Arc::new(cards),
-        zipf: traffic.zipf,
-        mix,
-        amount,
-        currency: traffic.currency,
-        seed: traffic.seed,
         echo: host.echo,
-        ..Plan::open(address, 1, Duration::from_secs(DEFAULT_SECONDS))
+        ..traffic.plan(address)?
     })
 }
 
@@ -176,6 +170,36 @@ impl LoadArguments {
 }
 
 impl TrafficArguments {
+    /// This traffic, with some open load, for a host in iso87-ascii.
+    ///
+    /// # Errors
+    /// A file cannot be read or is wrong (with its line), or the arguments do not go
+    /// together.
+    pub fn plan(&self, address: SocketAddr) -> anyhow::Result<Plan> {
+        let (mix, amount) = self.mix()?;
+        let cards = self.cards()?;
+        ensure!(cards.count() > 0, "there is no card to use");
+        ensure!(
+            !mix.has(Kind::Transfer) || cards.accounts() > 1,
+            "a transfer needs two accounts or more"
+        );
+        if let Some(exponent) = self.zipf {
+            ensure!(
+                (0.0..=10.0).contains(&exponent),
+                "--zipf: an exponent is 0 to 10"
+            );
+        }
+        Ok(Plan {
+            cards: Arc::new(cards),
+            zipf: self.zipf,
+            mix,
+            amount,
+            currency: self.currency,
+            seed: self.seed,
+            ..Plan::open(address, 1, Duration::from_secs(DEFAULT_SECONDS))
+        })
+    }
+
     fn mix(&self) -> anyhow::Result<(Mix, Amounts)> {
         match &self.mix_file {
             Some(path) => mix_file::read(path),

@@ -15,7 +15,7 @@ use crate::night::Mode;
 use crate::plan::MAX_IN_FLIGHT;
 use crate::schedule::Spacing;
 
-pub use own::{CompareArguments, DaemonArguments, SoakArguments};
+pub use own::{CompareArguments, DaemonArguments, OverloadArguments, SoakArguments};
 
 /// Load on any ISO 8583 host, and what came back.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ pub enum Command {
     Saturate(SaturateArguments),
     /// A long run: flat memory, flat latency, right books.
     Soak(SoakArguments),
+    /// Three times what a host takes: what is accepted keeps its bound, the rest is
+    /// refused at once, and nothing of it is left afterwards.
+    Overload(OverloadArguments),
 }
 
 /// Arguments of `saturate`.

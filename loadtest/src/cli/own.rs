@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ReportArguments;
+use super::{HostArguments, ReportArguments, TrafficArguments};
 use crate::mix::Mix;
 
 /// The daemon that a command starts, in a temporary folder.
@@ -94,6 +94,67 @@ pub struct CompareArguments {
     /// Exit status 3 if a goal is missed.
     #[arg(long)]
     pub strict: bool,
+    /// What to tell.
+    #[command(flatten)]
+    pub report: ReportArguments,
+}
+
+/// Arguments of `overload`.
+#[derive(Clone, Debug, Args)]
+pub struct OverloadArguments {
+    /// The journal of the daemon that is started takes so many events a second
+    /// (journal.test_events_per_s); 0: as many as the disk.
+    #[arg(long, default_value_t = 50_000, value_name = "EVENTS", value_parser = clap::value_parser!(u32).range(0..=100_000_000))]
+    pub throttle: u32,
+    /// Longest time that what it accepts may wait (engine.max_journal_wait_ms): the
+    /// bound that the answers are judged by.
+    #[arg(long, default_value_t = 1_000, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u32).range(10..=600_000))]
+    pub wait_ms: u32,
+    /// How many times what the host takes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(2..=100))]
+    pub times: u64,
+    /// What the host takes, requests a second (found out if not given).
+    #[arg(long, value_parser = clap::value_parser!(u64).range(2..=10_000_000))]
+    pub capacity: Option<u64>,
+    /// How long that is tried, in a closed loop.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub probe_seconds: u64,
+    /// How long half of it is offered before.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub before_seconds: u64,
+    /// How long the overload lasts.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub overload_seconds: u64,
+    /// How long half of it is offered afterwards.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub after_seconds: u64,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub connections: u32,
+    /// Threads that share the connections.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
+    /// Exit status 3 if a goal is missed.
+    #[arg(long)]
+    pub strict: bool,
+    /// Loads the host at --target, with its books at --admin, and starts none.
+    #[arg(long)]
+    pub running: bool,
+    /// With --running: its admin side.
+    #[arg(long, default_value = "http://127.0.0.1:8580", value_name = "URL")]
+    pub admin: String,
+    /// With --running: file with the bearer token.
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// With --running: whom to load.
+    #[command(flatten)]
+    pub host: HostArguments,
+    /// With what.
+    #[command(flatten)]
+    pub traffic: TrafficArguments,
+    /// The daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArguments,
     /// What to tell.
     #[command(flatten)]
     pub report: ReportArguments,

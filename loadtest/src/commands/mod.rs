@@ -1,6 +1,7 @@
 //! What the commands do.
 
 mod compare;
+mod overload;
 mod run;
 mod saturate;
 mod soak;
@@ -36,6 +37,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Compare(arguments) => compare::compare(arguments),
         Command::Saturate(arguments) => saturate::saturate(arguments),
         Command::Soak(arguments) => soak::soak(arguments),
+        Command::Overload(arguments) => overload::overload(arguments),
     };
     match done {
         Ok(code) => ExitCode::from(code),

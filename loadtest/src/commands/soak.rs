@@ -9,7 +9,7 @@ use super::{Fault, daemon, status, write};
 use crate::bank::Bank;
 use crate::cards::{Cards, Range};
 use crate::cli::{BankArguments, SoakArguments};
-use crate::host::Host;
+use crate::host::{Host, Settings};
 use crate::night::Mode;
 use crate::open_loop::Control;
 use crate::plan::Plan;
@@ -28,7 +28,7 @@ pub(super) fn soak(arguments: &SoakArguments) -> Result<u8, Fault> {
         count: arguments.cards,
         first_account: 1_000_000_000,
     }));
-    let host = Host::daemon(&program, &disk, &cards).context("gapless")?;
+    let host = Host::daemon(&program, &disk, &cards, &Settings::default()).context("gapless")?;
     let lasts = Duration::from_secs(arguments.minutes.saturating_mul(60));
     let plan = Plan {
         connections: arguments.connections,

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cards::{Cards, Range};
 use crate::cpu;
-use crate::host::Host;
+use crate::host::{Host, Settings};
 use crate::open_loop::{self, Control};
 use crate::plan::Plan;
 
@@ -151,7 +151,13 @@ impl Comparison {
     }
 
     fn daemon(&self) -> anyhow::Result<Host> {
-        Host::daemon(&self.program, &self.disk, &self.cards()).context("gapless")
+        Host::daemon(
+            &self.program,
+            &self.disk,
+            &self.cards(),
+            &Settings::default(),
+        )
+        .context("gapless")
     }
 
     /// Runs everything, round by round.

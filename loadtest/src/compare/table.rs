@@ -11,16 +11,9 @@ use serde_json::{Value, json};
 use super::judge::{Ratio, median, paired};
 use super::{CELLS, Cell, Comparison, Sample, Who};
 use crate::bars::Bars;
+use crate::goal::{self, Goal};
 use crate::page::{Page, Tile};
 use crate::report::grouped;
-
-/// A goal of the daemon against null-durable in the same run.
-struct Goal {
-    name: String,
-    /// What the table says of it: figure with bounds, and the goal.
-    told: String,
-    met: bool,
-}
 
 /// The figure of each round, of one host in one cell.
 fn figures(samples: &[Sample], cell: Cell, who: Who, of: impl Fn(&Sample) -> u64) -> Vec<f64> {
@@ -56,12 +49,8 @@ fn goals(samples: &[Sample]) -> Vec<Goal> {
         .into_iter()
         .filter(|cell| samples.iter().any(|sample| sample.cell == *cell));
     let mut goals = Vec::new();
-    let mut goal = |name: String, ratio: Option<Ratio>, told_goal: &str, met: bool| {
-        goals.push(Goal {
-            name,
-            told: format!("{}, {told_goal}", told(ratio)),
-            met,
-        });
+    let mut goal = |name: String, ratio: Option<Ratio>, wanted: &str, met: bool| {
+        goals.push(Goal::new(name, told(ratio), wanted, met));
     };
     for cell in cells {
         let name = cell.name();
@@ -177,10 +166,7 @@ pub fn table(comparison: &Comparison, samples: &[Sample]) -> (String, bool) {
     }
     text.push('\n');
     let goals = goals(samples);
-    for goal in &goals {
-        let word = if goal.met { "met" } else { "MISSED" };
-        let _ = writeln!(text, "  goal: {}: {}: {word}", goal.name, goal.told);
-    }
+    text.push_str(&goal::lines(&goals));
     // The naive peer is not expected to keep up with the open loop.
     let judged = samples.iter().filter(|sample| sample.who != Who::Postgres);
     let missed: u64 = judged.map(|sample| sample.missed).sum();
@@ -191,7 +177,7 @@ pub fn table(comparison: &Comparison, samples: &[Sample]) -> (String, bool) {
             grouped(missed)
         );
     }
-    (text, missed == 0 && goals.iter().all(|goal| goal.met))
+    (text, missed == 0 && goal::all_met(&goals))
 }
 
 fn heading(comparison: &Comparison) -> String {
@@ -223,10 +209,7 @@ pub fn json(comparison: &Comparison, samples: &[Sample]) -> Value {
             })
         })
         .collect();
-    let goals: Vec<_> = goals(samples)
-        .into_iter()
-        .map(|goal| json!({ "goal": goal.name, "told": goal.told, "met": goal.met }))
-        .collect();
+    let goals: Vec<_> = goals(samples).iter().map(Goal::json).collect();
     json!({
         "version": 1,
         "rounds": comparison.rounds,
@@ -242,9 +225,10 @@ pub fn html(comparison: &Comparison, samples: &[Sample]) -> String {
     let mut page = Page::new("Gapless beside its physical limits", &heading(comparison));
     let tiles: Vec<Tile> = goals(samples)
         .into_iter()
-        .map(|goal| {
-            let figure = goal.told.split(' ').next().unwrap_or_default().to_owned();
-            Tile::judged(figure, goal.name, goal.met)
+        .map(|goal| Tile {
+            // Without its bounds: it stands large.
+            figure: goal.figure.split(' ').next().unwrap_or_default().to_owned(),
+            ..goal.tile()
         })
         .collect();
     page.tiles(&tiles);
