@@ -37,8 +37,8 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use gapless::config::EngineConfig;
@@ -222,22 +222,11 @@ impl Bank {
         let options = LoadOptions::new(&recovered, plan.capacity, plan.store.clone());
         let loaded = gapless_store::load(&disk, &dirs, &options).unwrap();
         let retention = recovered.journal.retention();
-        let waker = Arc::new(OnceLock::<gapless_store::Waker>::new());
         let failed = Arc::new(AtomicBool::new(false));
-        let hooks = Hooks::new(
-            {
-                let waker = Arc::clone(&waker);
-                move |_| {
-                    if let Some(waker) = waker.get() {
-                        waker.wake();
-                    }
-                }
-            },
-            {
-                let failed = Arc::clone(&failed);
-                move |_| failed.store(true, Ordering::Release)
-            },
-        );
+        let hooks = Hooks::new(|_| (), {
+            let failed = Arc::clone(&failed);
+            move |_| failed.store(true, Ordering::Release)
+        });
         let shipped = EngineConfig::default();
         let max_pending = usize::try_from(shipped.max_pending_journal_bytes).unwrap();
         let committer = Committer::start_with(
@@ -260,7 +249,6 @@ impl Bank {
             release_before: Box::new(move |seq| retention.release_before(seq)),
         })
         .unwrap();
-        let _ = waker.set(follower.waker());
         let now = Instant::now();
         let slices = Slices::with_room(plan.events() as usize * 3 / 2);
         Self {

@@ -69,6 +69,7 @@ impl<'k> Digest<'k> {
         }
     }
 
+    #[inline(always)]
     fn add(&mut self, part: &[u8]) -> &mut Self {
         if part.len() > LONGEST_PART {
             let hash = self.keys.hash64(part).to_le_bytes();
@@ -80,6 +81,7 @@ impl<'k> Digest<'k> {
         self
     }
 
+    #[inline(always)]
     fn put(&mut self, length: u8, part: &[u8]) {
         let end = self.length + 1 + part.len();
         if let Some([first, room @ ..]) = self.bytes.get_mut(self.length..end) {

@@ -16,8 +16,13 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// The key file inside the data directory.
 const FILE: &str = "keys/pan.key";
-/// First word of the file: what it is, and the version of its format.
-const MAGIC: &str = "gapless-keys-1";
+/// First word of the file: what it is, and the version of its format, by which
+/// the hash of identities goes.
+const MAGIC: &str = "gapless-keys-2";
+/// The version before, which files of long ago have. The journal holds hashes of that
+/// kind then, so it stays with it.
+const MAGIC_1: &str = "gapless-keys-1";
+const _: () = assert!(MAGIC.len() == MAGIC_1.len());
 /// Two SipHash keys of 16 bytes: for PANs, and for the identities of messages.
 const KEY_BYTES: usize = 32;
 /// `MAGIC`, a blank, the key in hexadecimal, a newline.
@@ -50,7 +55,18 @@ pub enum KeyError {
     },
 }
 
-/// Keyed hashes of PANs (SipHash-2-4, 128 bits) and of message identities (64 bits).
+/// How the identities of messages are hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rounds {
+    /// SipHash-2-4: key files of version 1.
+    TwoFour,
+    /// SipHash-1-3, half the work, for what is no secret: an identity's hash only has
+    /// to spread, and not to be made to meet another's by a peer (docs/performance.md).
+    OneThree,
+}
+
+/// Keyed hashes of PANs (SipHash-2-4, 128 bits) and of message identities (SipHash-1-3,
+/// 64 bits; SipHash-2-4 with a key file of version 1).
 ///
 /// Shared by the links and the import: the same PAN gives the same hash for as
 /// long as the key file stays. Without it no card is found again, so
@@ -58,6 +74,7 @@ pub enum KeyError {
 pub struct PanKeys {
     pan: [u64; 2],
     identity: [u64; 2],
+    rounds: Rounds,
 }
 
 impl PanKeys {
@@ -107,16 +124,22 @@ impl PanKeys {
         file.take(FILE_BYTES as u64 + 1)
             .read_to_end(&mut text)
             .map_err(io_error)?;
-        let digits = text
-            .strip_prefix(MAGIC.as_bytes())
-            .and_then(|rest| rest.strip_prefix(b" "))
-            .and_then(|rest| rest.strip_suffix(b"\n"))
+        let versions = [(MAGIC, Rounds::OneThree), (MAGIC_1, Rounds::TwoFour)];
+        let (digits, rounds) = versions
+            .into_iter()
+            .find_map(|(magic, rounds)| {
+                let rest = text.strip_prefix(magic.as_bytes())?.strip_prefix(b" ")?;
+                Some((rest.strip_suffix(b"\n")?, rounds))
+            })
             .ok_or_else(damaged)?;
         let key = unhex(digits).ok_or_else(damaged)?;
         if key.iter().all(|byte| *byte == 0) {
             return Err(damaged());
         }
-        Ok(Self::from_bytes(&key))
+        Ok(Self {
+            rounds,
+            ..Self::from_bytes(&key)
+        })
     }
 
     /// From 32 bytes: for tests, and for a key that comes from elsewhere.
@@ -130,6 +153,7 @@ impl PanKeys {
         Self {
             pan: [a, b],
             identity: [c, d],
+            rounds: Rounds::OneThree,
         }
     }
 
@@ -159,7 +183,10 @@ impl PanKeys {
     #[must_use]
     pub(crate) fn hash64(&self, bytes: &[u8]) -> u64 {
         let [k0, k1] = self.identity;
-        sip::SipHasher24::new_with_keys(k0, k1).hash(bytes)
+        match self.rounds {
+            Rounds::OneThree => sip::SipHasher13::new_with_keys(k0, k1).hash(bytes),
+            Rounds::TwoFour => sip::SipHasher24::new_with_keys(k0, k1).hash(bytes),
+        }
     }
 }
 
@@ -312,6 +339,24 @@ mod tests {
         assert_ne!(keys.key_check(), PanKeys::from_bytes(&other).key_check());
     }
 
+    /// What a journal of long ago holds must be recognised for ever.
+    #[test]
+    fn a_file_of_version_1_keeps_its_hash_of_identities() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = PanKeys::load_or_create(dir.path()).unwrap();
+        let path = dir.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace(MAGIC, MAGIC_1)).unwrap();
+        let old = PanKeys::load_or_create(dir.path()).unwrap();
+        let [k0, k1] = made.identity;
+        let expected = sip::SipHasher24::new_with_keys(k0, k1).hash(b"200");
+        assert_eq!(old.hash64(b"200"), expected);
+        assert_ne!(made.hash64(b"200"), expected);
+        assert_eq!(old.pan_hash(PAN), made.pan_hash(PAN));
+        let kept = fs::read_to_string(&path).unwrap();
+        assert!(kept.starts_with(MAGIC_1), "it stays of version 1");
+    }
+
     #[test]
     fn a_file_that_others_may_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
@@ -339,7 +384,7 @@ mod tests {
             ("longer", [&good[..], b"\n"].concat()),
             (
                 "another version",
-                [b"gapless-keys-2", &good[MAGIC.len()..]].concat(),
+                [b"gapless-keys-3", &good[MAGIC.len()..]].concat(),
             ),
             (
                 "no digits",

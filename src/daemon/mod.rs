@@ -227,20 +227,10 @@ fn start(
     let retention = recovered.journal.retention();
     let fatal = Fatal::default();
     let durable_wake = Arc::new(Notify::new());
-    let follower_wake = Arc::new(std::sync::OnceLock::<gapless_store::Waker>::new());
     let hooks = {
-        let (links, follower, fatal) = (
-            Arc::clone(&durable_wake),
-            Arc::clone(&follower_wake),
-            fatal.clone(),
-        );
+        let (links, fatal) = (Arc::clone(&durable_wake), fatal.clone());
         Hooks::new(
-            move |_| {
-                links.notify_one();
-                if let Some(waker) = follower.get() {
-                    waker.wake();
-                }
-            },
+            move |_| links.notify_one(),
             move |error| fatal.happened(error.to_string()),
         )
     };
@@ -294,8 +284,6 @@ fn start(
         &committer,
         retention,
     )?;
-    // Set once: this is the only place.
-    let _ = follower_wake.set(follower.waker());
     let engine = EngineHandle::new(
         live,
         JournalEnds {

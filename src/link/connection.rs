@@ -10,9 +10,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use gapless_engine::code::ResponseCode;
 use gapless_engine::command::Request;
 use gapless_engine::ids::NetworkId;
-use gapless_iso8583::{Cut, FrameError, Framing};
+use gapless_iso8583::{Cut, FrameError, Framing, Mti};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
@@ -184,6 +185,7 @@ impl<D: Decider> Connection<D> {
     /// Writes the answers that may leave.
     fn give_released(&mut self, port: &mut D::Port) {
         let mut now = None;
+        let mut alike = None;
         while self.has_room()
             && let Some((tag, outcome)) = port.take_released()
         {
@@ -200,7 +202,14 @@ impl<D: Decider> Connection<D> {
             let given = self
                 .session
                 .give_with(tag, &outcome, now, self.outbox.room(), find);
-            self.note_given(given);
+            if let Given::Answered { mti, code, waited } = given {
+                Answers::add(&mut alike, (mti, code, waited), &self.link.metrics);
+            } else {
+                self.note_given(given);
+            }
+        }
+        if let Some(answers) = alike {
+            answers.tell(&self.link.metrics);
         }
         if now.is_some() {
             self.note_unsent();
@@ -287,10 +296,8 @@ impl<D: Decider> Connection<D> {
     fn note_given(&self, given: Given) {
         let LinkShared { metrics, log, .. } = &*self.link;
         match given {
-            Given::Answered { mti, code, waited } => {
-                metrics.answered(mti.value(), code.number());
-                metrics.answer_seconds.record(waited.as_secs_f64());
-            }
+            // Counted together with others that are alike.
+            Given::Answered { .. } => {}
             Given::Late(waited) => {
                 metrics.kept_back(KeptBack::Late);
                 let late_ms = waited.as_millis();
@@ -488,6 +495,38 @@ impl<D: Decider> Connection<D> {
         };
         // Over either way.
         let _ = timeout(LINGER, leave).await;
+    }
+}
+
+/// Answers that are alike, as those to what one read brought mostly are: counted once.
+struct Answers {
+    alike: (Mti, ResponseCode, Duration),
+    count: u64,
+}
+
+impl Answers {
+    /// Counts one more; tells of those before it if it is not like them.
+    fn add(last: &mut Option<Self>, answer: (Mti, ResponseCode, Duration), metrics: &LinkMetrics) {
+        match last {
+            Some(last) if last.alike == answer => last.count += 1,
+            _ => {
+                let one = Self {
+                    alike: answer,
+                    count: 1,
+                };
+                if let Some(before) = last.replace(one) {
+                    before.tell(metrics);
+                }
+            }
+        }
+    }
+
+    fn tell(self, metrics: &LinkMetrics) {
+        let (mti, code, waited) = self.alike;
+        metrics.answered_some(mti.value(), code.number(), self.count);
+        metrics
+            .answer_seconds
+            .record_some(waited.as_secs_f64(), self.count);
     }
 }
 

@@ -225,7 +225,7 @@ impl Session {
             Intake::Engine(request) => {
                 let refusal = if !self.is_open() {
                     Refusal::NotSignedOn
-                } else if let Some(tag) = self.in_flight.insert(body, tpdu, now) {
+                } else if let Some(tag) = self.in_flight.insert(&message, tpdu, now) {
                     return Taken::Submit(tag, request);
                 } else {
                     Refusal::LinkLimit
@@ -265,19 +265,12 @@ impl Session {
     /// Answers 91 to a request that was not taken after all.
     pub fn refuse(&mut self, tag: u32, why: Refusal, today: Date, out: &mut Vec<u8>) -> Taken {
         let note = Note::Refused(why);
-        let Some(waiting) = self.in_flight.take(tag) else {
+        let Some(waiting) = self.in_flight.get(tag) else {
             return Taken::Ignored(note);
         };
-        let adapter = Rc::clone(&self.adapter);
-        let taken = match adapter.dialect().decode(&waiting.body) {
-            Ok(message) => {
-                let code = ResponseCode::IssuerUnavailable;
-                self.answer(&message, waiting.tpdu, code, Some(note), today, out)
-            }
-            // It could be read when it came, and nobody has written to it since.
-            Err(failure) => Taken::Ignored(Note::Unreadable(failure.error)),
-        };
-        self.in_flight.recycle(waiting);
+        let (message, code) = (waiting.message(), ResponseCode::IssuerUnavailable);
+        let taken = self.answer(&message, waiting.tpdu, code, Some(note), today, out);
+        self.in_flight.remove(tag);
         taken
     }
 
@@ -296,42 +289,38 @@ impl Session {
         out: &mut Vec<u8>,
         reconciliation: impl FnOnce(Seq) -> Option<Reconciliation>,
     ) -> Given {
-        let Some(waiting) = self.in_flight.take(tag) else {
+        let Some(waiting) = self.in_flight.get(tag) else {
             return Given::Unknown;
         };
         let waited = now.saturating_duration_since(waiting.read_at);
         let given = if self.limits.answer_limit.is_some_and(|limit| waited > limit) {
             Given::Late(waited)
         } else {
-            match self.adapter.dialect().decode(&waiting.body) {
-                Ok(message) => {
-                    let mti = message.mti();
-                    let written = self.write(waiting.tpdu, out, |adapter, out| {
-                        if mti.class() == RECONCILIATION && outcome.code.is_approved() {
-                            return match reconciliation(outcome.seq) {
-                                Some(done) => adapter.respond_reconciled(&message, &done, out),
-                                // Forgotten since: 64 others of this network came.
-                                None => adapter
-                                    .answer(
-                                        &message,
-                                        ResponseCode::Malfunction,
-                                        outcome.settlement_date,
-                                        out,
-                                    )
-                                    .map(|()| ResponseCode::Malfunction),
-                            };
-                        }
-                        adapter.respond(&message, outcome, out)
-                    });
-                    match written {
-                        Ok(code) => Given::Answered { mti, code, waited },
-                        Err(error) => Given::Failed(error.into()),
-                    }
+            let message = waiting.message();
+            let mti = message.mti();
+            let written = self.write(waiting.tpdu, out, |adapter, out| {
+                if mti.class() == RECONCILIATION && outcome.code.is_approved() {
+                    return match reconciliation(outcome.seq) {
+                        Some(done) => adapter.respond_reconciled(&message, &done, out),
+                        // Forgotten since: 64 others of this network came.
+                        None => adapter
+                            .answer(
+                                &message,
+                                ResponseCode::Malfunction,
+                                outcome.settlement_date,
+                                out,
+                            )
+                            .map(|()| ResponseCode::Malfunction),
+                    };
                 }
-                Err(failure) => Given::Failed(Note::Unreadable(failure.error)),
+                adapter.respond(&message, outcome, out)
+            });
+            match written {
+                Ok(code) => Given::Answered { mti, code, waited },
+                Err(error) => Given::Failed(error.into()),
             }
         };
-        self.in_flight.recycle(waiting);
+        self.in_flight.remove(tag);
         given
     }
 

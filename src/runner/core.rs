@@ -38,6 +38,10 @@ pub struct RunnerOptions {
     pub attest_every: u64,
 }
 
+/// So many bytes of events go to the open group at once; a group takes more.
+const HAND_OVER_BYTES: usize = 64 << 10;
+const _: () = assert!(HAND_OVER_BYTES + 2 * Event::MAX_BYTES <= gapless_journal::MAX_GROUP_BYTES);
+
 /// Who is woken when a sequence has become durable.
 pub(super) enum Wake {
     /// A link that has answers to write.
@@ -62,6 +66,8 @@ pub struct Core {
     fatal: Fatal,
     opens_early: OpensEarly,
     calendar: Calendar,
+    /// Events of one read, on their way to the open group.
+    events: Vec<u8>,
 }
 
 /// From when on a network may open the date after this one.
@@ -126,6 +132,7 @@ impl EngineHandle {
             opens_early: Box::new(|_| TimeUs::MAX),
             // Until the bank's zone is known.
             calendar: Calendar::new(CalendarDay::utc),
+            events: Vec::new(),
         };
         Self {
             shared: Rc::new(Shared {
@@ -394,10 +401,6 @@ impl Core {
     }
 
     /// Decides, checks, applies, and appends the event to the open group.
-    ///
-    /// An event that was applied and that the journal then doesn't take leaves
-    /// memory ahead of the log: nothing that was decided since may be answered,
-    /// so the process stops, and recovers from the log.
     pub(super) fn execute(&mut self, request: &Request) -> Answer {
         let time_us = self.now_us();
         let command = Command {
@@ -405,22 +408,61 @@ impl Core {
             day: self.calendar.at(time_us),
             request: *request,
         };
-        let mut group = self.appender.lock();
-        let before = self.engine.last_seq();
-        let answer = self.engine.execute(&command, group.buf());
-        let after = self.engine.last_seq();
-        if after != before
-            && let Err(error) = group.appended(after)
-        {
-            self.fatal
-                .happened(format!("event {after} could not be journaled: {error}"));
-        }
+        let answer = self.engine.execute(&command, &mut self.events);
+        self.hand_over();
         answer
+    }
+
+    /// Decides what one read of a socket brought, in order: with one look at the
+    /// clock, and with one hold of the journal's lock, which its thread must not be
+    /// kept waiting for while the engine decides.
+    pub(super) fn execute_read(
+        &mut self,
+        read: impl Iterator<Item = (u32, Command)>,
+        mut told: impl FnMut(u32, Outcome),
+    ) {
+        let time_us = self.now_us();
+        let day = self.calendar.at(time_us);
+        for (tag, mut command) in read {
+            (command.time_us, command.day) = (time_us, day);
+            self.mind_networks(&mut command.request, time_us);
+            let outcome = match self.engine.execute(&command, &mut self.events) {
+                Answer::Message(outcome) => outcome,
+                Answer::Night(outcome) => self.cutover_outcome(outcome),
+                // Only messages come from links; another answer would be a fault of ours.
+                Answer::Put(_) | Answer::Done => self.malfunction(),
+            };
+            told(tag, outcome);
+            if self.events.len() >= HAND_OVER_BYTES {
+                self.hand_over();
+            }
+        }
+        self.hand_over();
+    }
+
+    /// Appends the events that were applied to the open group.
+    ///
+    /// An event that was applied and that the journal then doesn't take leaves
+    /// memory ahead of the log: nothing that was decided since may be answered,
+    /// so the process stops, and recovers from the log.
+    fn hand_over(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
+        let last = self.engine.last_seq();
+        let appended = self
+            .appender
+            .append(last, |group| group.extend_from_slice(&self.events));
+        self.events.clear();
+        if let Err(error) = appended {
+            self.fatal
+                .happened(format!("event {last} could not be journaled: {error}"));
+        }
     }
 
     /// What networks have a say in, before their message is decided: their cutover,
     /// and their first message of the next date, open that date when it is near enough.
-    pub(super) fn mind_networks(&mut self, request: &mut Request) {
+    fn mind_networks(&mut self, request: &mut Request, now_us: TimeUs) {
         match request {
             Request::NetworkCutover { not_before_us, .. } => *not_before_us = self.not_before_us(),
             Request::Transaction(Transaction { settlement, .. })
@@ -431,11 +473,16 @@ impl Core {
                 {
                     let not_before_us = self.not_before_us();
                     // Refused while it is too early: the message finds the state as it is.
-                    if self.now_us() >= not_before_us {
-                        self.execute(&Request::OpenEarly {
-                            date,
-                            not_before_us,
-                        });
+                    if now_us >= not_before_us {
+                        let command = Command {
+                            time_us: now_us,
+                            day: self.calendar.at(now_us),
+                            request: Request::OpenEarly {
+                                date,
+                                not_before_us,
+                            },
+                        };
+                        self.engine.execute(&command, &mut self.events);
                     }
                 }
             }
@@ -459,7 +506,7 @@ impl Core {
     }
 
     /// The answer to a network's cutover: 00, or 12 when it cannot have that date.
-    pub(super) fn cutover_outcome(&self, outcome: NightOutcome) -> Outcome {
+    fn cutover_outcome(&self, outcome: NightOutcome) -> Outcome {
         let (code, seq) = match outcome {
             NightOutcome::Done { seq, .. } => (ResponseCode::Approved, seq),
             NightOutcome::Refused { why, .. } => {
@@ -475,7 +522,7 @@ impl Core {
     }
 
     /// What a message is answered that the engine took for something else.
-    pub(super) fn malfunction(&self) -> Outcome {
+    fn malfunction(&self) -> Outcome {
         let date = self.engine.business().default;
         Outcome {
             code: ResponseCode::Malfunction,

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use gapless_engine::command::Request;
+use gapless_engine::Engine;
+use gapless_engine::command::{Command, Request};
+use gapless_engine::date::Date;
 use gapless_engine::ids::{NetworkId, Seq, TimeUs};
 use gapless_engine::outcome::Outcome;
-use gapless_engine::{Answer, Engine};
 use tokio::sync::Notify;
 
 use super::core::{Shared, Wake};
@@ -42,8 +43,8 @@ impl LinkSignal {
 pub struct LinkPort {
     shared: Rc<Shared>,
     signal: Rc<LinkSignal>,
-    /// Taken, and decided at the next flush.
-    taken: Vec<(u32, Request)>,
+    /// Taken, and decided at the next flush, which stamps them.
+    taken: Vec<(u32, Command)>,
     /// In order of submission, which is the order of `durable_at` as well.
     outstanding: VecDeque<(u32, Outcome)>,
     /// The network that this connection sees to, if it does.
@@ -73,11 +74,18 @@ impl LinkPort {
     /// # Errors
     /// [`Refused`]: nothing will happen, the answer is 91.
     pub fn submit(&mut self, tag: u32, request: &Request) -> Result<(), Refused> {
-        if self.shared.stopping.is_cancelled() {
+        // Nothing else runs on this thread while a read is taken in, so that one look
+        // for all of it will do.
+        if self.taken.is_empty() && self.shared.stopping.is_cancelled() {
             return Err(Refused::Stopping);
         }
         self.shared.core.borrow().admit(request, self.taken.len())?;
-        self.taken.push((tag, *request));
+        let command = Command {
+            time_us: 0,
+            day: Date(0),
+            request: *request,
+        };
+        self.taken.push((tag, command));
         Ok(())
     }
 
@@ -93,18 +101,12 @@ impl LinkPort {
         let mut core = self.shared.core.borrow_mut();
         if self.taken.len() > 1 {
             core.engine
-                .prepare(self.taken.iter().map(|(_, request)| request));
+                .prepare(self.taken.iter().map(|(_, command)| &command.request));
         }
-        for (tag, mut request) in self.taken.drain(..) {
-            core.mind_networks(&mut request);
-            let outcome = match core.execute(&request) {
-                Answer::Message(outcome) => outcome,
-                Answer::Night(outcome) => core.cutover_outcome(outcome),
-                // Only messages come from links; another answer would be a fault of ours.
-                Answer::Put(_) | Answer::Done => core.malfunction(),
-            };
-            self.outstanding.push_back((tag, outcome));
-        }
+        let outstanding = &mut self.outstanding;
+        core.execute_read(self.taken.drain(..), |tag, outcome| {
+            outstanding.push_back((tag, outcome));
+        });
         core.flush(&self.shared.gauges);
         drop(core);
         if let Some((_, last)) = self.outstanding.back() {

@@ -50,21 +50,27 @@ impl Histogram {
     /// One sample more: seconds, or a whole number of things.
     #[inline]
     pub fn record(&self, value: f64) {
+        self.record_some(value, 1);
+    }
+
+    /// So many samples more, of one value.
+    pub fn record_some(&self, value: f64, samples: u64) {
         let figures = &*self.0;
         let at = figures.bounds.partition_point(|bound| *bound < value);
         if let Some(bucket) = figures.buckets.get(at) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+            bucket.fetch_add(samples, Ordering::Relaxed);
         }
         match &figures.sum {
             Sum::Seconds(sum) => {
                 let nanos = Duration::try_from_secs_f64(value)
                     .ok()
                     .and_then(|time| u64::try_from(time.as_nanos()).ok());
-                sum.fetch_add(nanos.unwrap_or(0), Ordering::Relaxed);
+                let nanos = nanos.unwrap_or(0).saturating_mul(samples);
+                sum.fetch_add(nanos, Ordering::Relaxed);
             }
             // Saturates: negative and no number are 0.
             Sum::Count(sum) => {
-                sum.fetch_add(value as u64, Ordering::Relaxed);
+                sum.fetch_add((value as u64).saturating_mul(samples), Ordering::Relaxed);
             }
         }
     }

@@ -319,6 +319,11 @@ impl LinkMetrics {
     /// One answer more: the request's MTI as a number (0200 is 200), DE 39 as a number.
     #[inline]
     pub fn answered(&self, mti: u16, code: u8) {
+        self.answered_some(mti, code, 1);
+    }
+
+    /// So many answers more, all alike.
+    pub fn answered_some(&self, mti: u16, code: u8, answers: u64) {
         let row = MTIS
             .iter()
             .position(|known| *known == mti)
@@ -326,7 +331,7 @@ impl LinkMetrics {
         let column = usize::from(code).min(CODES - 1);
         if let Some(cell) = self.answered.counters.get(row * CODES + column) {
             cell.get_or_init(|| self.answered.register(row, column))
-                .increment(1);
+                .increment(answers);
         }
     }
 

@@ -36,7 +36,7 @@ pub use error::{
 };
 pub use field_set::{FieldSet, Fields};
 pub use framing::{Cut, FrameMark, Framing, LengthForm, Tpdu, swap_tpdu};
-pub use message::{Message, Scratch, Side};
+pub use message::{Layout, Message, Scratch, Side};
 pub use mti::Mti;
 pub use redact::{MaskedPan, Show, masked_pan};
 pub use rule::Class;

@@ -70,7 +70,61 @@ pub struct Message<'a> {
     more: Vec<Span>,
 }
 
+/// Where the fields of a message are, without the message: whoever keeps its bytes
+/// need not decode them again. About 350 bytes; made anew in place, see
+/// [`Message::layout`].
+#[derive(Clone, Debug)]
+pub struct Layout(Message<'static>);
+
+impl Default for Layout {
+    /// Of no message: it shows no field.
+    fn default() -> Self {
+        Self(Message::new(&[], 0, Mti::UNKNOWN))
+    }
+}
+
+impl Layout {
+    /// The message again, over a copy of the bytes that it was decoded from. Over
+    /// other bytes it shows nonsense, or fields as absent or empty; it does not fail.
+    #[must_use]
+    #[inline]
+    pub fn of<'a>(&self, frame: &'a [u8]) -> Message<'a> {
+        Message {
+            frame,
+            ..self.0.clone()
+        }
+    }
+}
+
 impl<'a> Message<'a> {
+    /// The bytes that it was decoded from.
+    #[must_use]
+    #[inline]
+    pub fn frame(&self) -> &'a [u8] {
+        self.frame
+    }
+
+    /// Writes down where its fields are.
+    #[inline]
+    pub fn layout(&self, to: &mut Layout) {
+        let Self {
+            frame: _,
+            present,
+            skipped,
+            dialect,
+            mti,
+            places,
+            spans,
+            more,
+        } = self;
+        let Layout(message) = to;
+        (message.present, message.skipped) = (*present, *skipped);
+        (message.dialect, message.mti) = (*dialect, *mti);
+        message.places = *places;
+        message.spans = *spans;
+        message.more.clone_from(more);
+    }
+
     #[inline(always)]
     pub(crate) fn new(frame: &'a [u8], dialect: u32, mti: Mti) -> Message<'a> {
         Message {

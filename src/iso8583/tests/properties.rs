@@ -1,7 +1,9 @@
 //! Random messages and random bytes, for every dialect.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use gapless_iso8583::{Class, Cut, Dialect, FieldSet, Framing, LengthForm, Mti, Scratch, dump};
+use gapless_iso8583::{
+    Class, Cut, Dialect, FieldSet, Framing, Layout, LengthForm, Mti, Scratch, dump,
+};
 use proptest::prelude::*;
 
 /// A field's attribute taken apart: class, whether its length varies, most
@@ -122,6 +124,39 @@ proptest! {
             prop_assert_eq!(&one_by_one, &frame);
             prop_assert_eq!(&together, &frame);
         }
+    }
+
+    #[test]
+    fn a_layout_shows_the_message_again_over_a_copy(
+        seeds in seeds(),
+        mti in 0..=9999_u16,
+        other in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let mut layout = Layout::default();
+        for dialect in every_dialect() {
+            let (frame, _) = build(&dialect, Mti::new(mti).unwrap(), &seeds);
+            let message = dialect.decode(&frame).unwrap();
+            message.layout(&mut layout);
+            let copy = frame.clone();
+            let again = layout.of(&copy);
+            prop_assert_eq!(again.mti(), message.mti());
+            prop_assert_eq!(again.present(), message.present());
+            for field in message.fields() {
+                prop_assert_eq!(again.raw(field), message.raw(field));
+                prop_assert_eq!(again.number(field), message.number(field));
+            }
+            let (mut first, mut second) = (Vec::new(), Vec::new());
+            let all = message.present();
+            dialect.builder(&mut first, message.mti()).echo_rest(&message, &all).finish().unwrap();
+            dialect.builder(&mut second, again.mti()).echo_rest(&again, &all).finish().unwrap();
+            prop_assert_eq!(&first, &second);
+            // Over other bytes it shows nonsense, and never fails.
+            let stranger = layout.of(&other);
+            for field in stranger.fields() {
+                let _ = (stranger.raw(field), stranger.number(field));
+            }
+        }
+        prop_assert!(Layout::default().of(&other).present().is_empty());
     }
 
     #[test]

@@ -34,7 +34,6 @@ pub use extract::{
 };
 pub use follower::{
     Follower, FollowerError, FollowerHandle, FollowerOptions, InlineFollower, RowsState, Status,
-    Waker,
 };
 pub use load::{LoadOptions, LoadStateError, Loaded, Source, load};
 pub use options::{Dirs, StoreOptions};

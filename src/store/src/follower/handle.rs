@@ -133,7 +133,6 @@ pub(crate) struct Shared {
     pub(crate) checkpoint_at_stop: AtomicBool,
     /// A base is wanted at this sequence or later; 0 = none.
     pub(crate) base_wanted: AtomicU64,
-    pub(crate) asleep: AtomicBool,
     ended: AtomicBool,
     extracts: OnceLock<Arc<Extracts>>,
 }
@@ -219,13 +218,9 @@ impl Follower {
                 }
             })
             .map_err(|error| io_error("start its thread", error))?;
-        let waker = Waker {
-            thread: thread.thread().clone(),
-            shared: Arc::clone(&shared),
-        };
         Ok(FollowerHandle {
             shared,
-            waker,
+            waker: thread.thread().clone(),
             thread: Some(thread),
         })
     }
@@ -238,27 +233,11 @@ pub(crate) fn io_error(action: &'static str, source: io::Error) -> FollowerError
     }
 }
 
-/// Tells the follower that more has become durable. Cheap when it is awake.
-#[derive(Clone, Debug)]
-pub struct Waker {
-    thread: Thread,
-    shared: Arc<Shared>,
-}
-
-impl Waker {
-    /// Wakes it if it sleeps. Not calling this only adds a few milliseconds of lag.
-    pub fn wake(&self) {
-        if self.shared.asleep.load(Ordering::Acquire) {
-            self.thread.unpark();
-        }
-    }
-}
-
 /// The owner's handle. Dropping it stops the thread without a last checkpoint.
 #[derive(Debug)]
 pub struct FollowerHandle {
     shared: Arc<Shared>,
-    waker: Waker,
+    waker: Thread,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -281,12 +260,6 @@ impl FollowerHandle {
         self.shared.extracts()
     }
 
-    /// For whoever publishes the durable sequence.
-    #[must_use]
-    pub fn waker(&self) -> Waker {
-        self.waker.clone()
-    }
-
     /// Writes a base file of the state at `seq` or later, and waits until it is
     /// written and verified. Returns its sequence.
     ///
@@ -302,7 +275,7 @@ impl FollowerHandle {
         self.shared
             .base_wanted
             .fetch_max(seq.max(1), Ordering::AcqRel);
-        self.waker.thread.unpark();
+        self.waker.unpark();
     }
 
     /// Waits until there is a verified base file of the state at `seq` or later.
@@ -352,7 +325,7 @@ impl FollowerHandle {
 
     fn join(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        self.waker.thread.unpark();
+        self.waker.unpark();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

@@ -36,7 +36,7 @@ impl InlineFollower {
     /// # Errors
     /// Why the follower's thread would have stopped.
     pub fn turn(&mut self) -> Result<bool, FollowerError> {
-        self.worker.turn().map(|idle| idle.is_none())
+        self.worker.turn().map(|turn| turn.worked)
     }
 
     /// How it is doing.

@@ -18,7 +18,5 @@ pub(crate) use base_job::BaseJob;
 pub(crate) use checkpoint::{Checkpoint, Step};
 pub(crate) use rows::sled_options;
 
-pub use handle::{
-    Follower, FollowerError, FollowerHandle, FollowerOptions, RowsState, Status, Waker,
-};
+pub use handle::{Follower, FollowerError, FollowerHandle, FollowerOptions, RowsState, Status};
 pub use inline::InlineFollower;

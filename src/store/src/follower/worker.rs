@@ -21,8 +21,18 @@ use crate::options::{Dirs, StoreOptions};
 
 /// Groups are applied until so many events are, before anything else gets its turn.
 const EVENTS_AT_ONCE: u64 = 2_000;
-/// Longest sleep: what is published without a wake-up is seen after this.
+/// How often it looks for more while it has nothing to do. Nobody wakes it for a
+/// group: a wake-up for each would take a processor from the payment behind it
+/// (docs/performance.md), and nobody waits for the follower.
 const NAP: Duration = Duration::from_millis(20);
+
+/// What a turn came to.
+pub(crate) struct Turn {
+    /// Whether there was anything to do.
+    pub worked: bool,
+    /// Now, and what is due when, if there is time for a nap.
+    rest: Option<(Instant, [Driven; 3])>,
+}
 
 pub(crate) struct Worker {
     disk: Arc<dyn Disk>,
@@ -118,7 +128,7 @@ impl Worker {
 
     pub(crate) fn run(mut self) -> Result<(), FollowerError> {
         while !self.shared.stop.load(Ordering::Acquire) {
-            if let Some((now, due)) = self.turn()? {
+            if let Some((now, due)) = self.turn()?.rest {
                 self.nap(now, &due);
             }
         }
@@ -130,9 +140,13 @@ impl Worker {
         Ok(())
     }
 
-    /// One turn of everything; what is due when, if there was nothing to do now.
-    pub(crate) fn turn(&mut self) -> Result<Option<(Instant, [Driven; 3])>, FollowerError> {
-        let applied = !self.is_held() && self.apply_some()?;
+    /// One turn of everything.
+    pub(crate) fn turn(&mut self) -> Result<Turn, FollowerError> {
+        let applied = if self.is_held() {
+            0
+        } else {
+            self.apply_some()?
+        };
         let now = Instant::now();
         let rows = self.drive_rows(now, false);
         let base = self.drive_base(now);
@@ -140,8 +154,13 @@ impl Worker {
         let extracts = self.extracts.drive(&self.engine, durable, now);
         self.publish();
         let due = [rows, base, extracts];
-        let busy = applied || due.iter().any(|driven| matches!(driven, Driven::Wrote(_)));
-        Ok((!busy).then_some((now, due)))
+        let wrote = due.iter().any(|driven| matches!(driven, Driven::Wrote(_)));
+        // What is durable comes in many small groups: it gathers during a nap.
+        let busy = wrote || applied >= EVENTS_AT_ONCE;
+        Ok(Turn {
+            worked: wrote || applied > 0,
+            rest: (!busy).then_some((now, due)),
+        })
     }
 
     /// Whether the instance must stand still for what is written from it.
@@ -150,8 +169,8 @@ impl Worker {
     }
 
     /// Applies what is durable, up to a bound, or to a freeze or a seal: what is
-    /// written of them is the state at exactly that event. Whether there was anything.
-    fn apply_some(&mut self) -> Result<bool, FollowerError> {
+    /// written of them is the state at exactly that event. How many events.
+    fn apply_some(&mut self) -> Result<u64, FollowerError> {
         let durable = (self.durable)();
         let from = self.engine.last_seq();
         let mut rest = std::mem::take(&mut self.rest);
@@ -168,7 +187,7 @@ impl Worker {
         self.shared
             .applied
             .store(self.engine.last_seq(), Ordering::Release);
-        Ok(self.engine.last_seq() > from)
+        Ok(self.engine.last_seq() - from)
     }
 
     /// Applies events off the front of `group`; whether something is to be written
@@ -321,7 +340,7 @@ impl Worker {
         let began = Instant::now();
         let within = self.limits.stop_within;
         let late = || began.elapsed() > within;
-        while !late() && self.apply_some()? {
+        while !late() && self.apply_some()? > 0 {
             self.extracts.let_go();
         }
         let target = self.engine.last_seq();
@@ -365,7 +384,7 @@ impl Worker {
         });
     }
 
-    /// Sleeps until something is due, or until woken.
+    /// Sleeps until something is due, or until asked for something.
     fn nap(&self, now: Instant, due: &[Driven]) {
         let mut nap = NAP;
         for driven in due {
@@ -373,12 +392,9 @@ impl Worker {
                 nap = nap.min(until.saturating_duration_since(now));
             }
         }
-        self.shared.asleep.store(true, Ordering::Release);
-        let news = (self.durable)() > self.engine.last_seq() && !self.is_held();
-        if !news && !self.shared.stop.load(Ordering::Acquire) {
+        if !self.shared.stop.load(Ordering::Acquire) {
             std::thread::park_timeout(nap);
         }
-        self.shared.asleep.store(false, Ordering::Release);
     }
 }
 
