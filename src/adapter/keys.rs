@@ -61,7 +61,8 @@ enum Rounds {
     /// SipHash-2-4: key files of version 1.
     TwoFour,
     /// SipHash-1-3, half the work, for what is no secret: an identity's hash only has
-    /// to spread, and not to be made to meet another's by a peer (docs/performance.md).
+    /// to spread, and not to be made to meet another's by a peer; and for its short
+    /// parts, which others are compared beside, one keyed multiplication.
     OneThree,
 }
 
@@ -187,6 +188,17 @@ impl PanKeys {
             Rounds::OneThree => sip::SipHasher13::new_with_keys(k0, k1).hash(bytes),
             Rounds::TwoFour => sip::SipHasher24::new_with_keys(k0, k1).hash(bytes),
         }
+    }
+
+    /// Keyed hash of two words, for parts of an identity that are never compared alone:
+    /// the halves of their product, folded together. `None` with a key file of version
+    /// 1, which has [`Self::hash64`] for them as well.
+    #[inline]
+    #[must_use]
+    pub(crate) fn fold(&self, a: u64, b: u64) -> Option<u64> {
+        let [k0, k1] = self.identity;
+        let product = u128::from(a ^ k0) * u128::from(b ^ k1);
+        (self.rounds == Rounds::OneThree).then_some((product >> 64) as u64 ^ product as u64)
     }
 }
 
@@ -353,6 +365,8 @@ mod tests {
         assert_eq!(old.hash64(b"200"), expected);
         assert_ne!(made.hash64(b"200"), expected);
         assert_eq!(old.pan_hash(PAN), made.pan_hash(PAN));
+        assert_eq!(old.fold(1, 2), None);
+        assert!(made.fold(1, 2).is_some());
         let kept = fs::read_to_string(&path).unwrap();
         assert!(kept.starts_with(MAGIC_1), "it stays of version 1");
     }
