@@ -62,6 +62,48 @@ fn a_drain_answers_all_that_it_has_read() {
     site.assert_verified();
 }
 
+/// Without checkpoints there are no rows; a start begins from base file and journal.
+/// Rows of before are left alone, and read again when checkpoints are on again.
+#[test]
+fn checkpoints_can_be_off() {
+    let settings = |checkpoints: bool| Settings {
+        base_after_events: 1_000,
+        store: format!("checkpoints = {checkpoints}"),
+        ..Settings::default()
+    };
+    let site = Site::new(World::new(20, 4, 0), &settings(false));
+    let mut terminals = terminals(12);
+    for (checkpoints, source) in [
+        (false, "the journal alone"),
+        (false, "base file"),
+        (true, "base file"),
+        (false, "base file"),
+        (true, "sled's rows"),
+    ] {
+        site.configure(&settings(checkpoints));
+        let mut daemon = site.start();
+        let addresses = daemon.ready();
+        let log = std::fs::read_to_string(site.log()).unwrap();
+        let recovered = log.lines().rfind(|line| line.contains("recovered"));
+        let recovered = recovered.expect("a line that tells the source");
+        assert!(recovered.contains(source), "{source}: {recovered}");
+        books::assert_even(addresses.admin, &site.world, &terminals);
+        for terminal in &mut terminals {
+            load::settle(addresses.link, terminal);
+        }
+        let pace = |at: usize| Pace {
+            window: WINDOWS[at],
+            messages: u64::MAX,
+        };
+        let mut load = Load::start(&site.world, addresses.link, terminals, pace);
+        assert!(load.wait_for_answers(3_000), "{}", daemon.log_tail());
+        daemon.terminate();
+        assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log_tail());
+        terminals = load.join();
+        site.assert_verified();
+    }
+}
+
 /// SIGTERM with no traffic, right after the start: nothing holds it up.
 #[test]
 fn an_idle_daemon_stops_with_open_connections() {

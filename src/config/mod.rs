@@ -159,6 +159,9 @@ pub struct JournalConfig {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
+    /// Whether changed rows are written to sled; without them a start begins from the
+    /// newest base file and replays what came since.
+    pub checkpoints: bool,
     /// Pause between two checkpoints of changed rows, in milliseconds.
     pub checkpoint_every_ms: u64,
     /// A base file is written whenever the journal since the last one exceeds this, in MiB.
@@ -434,6 +437,7 @@ impl Default for JournalConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
+            checkpoints: true,
             checkpoint_every_ms: 1_000,
             base_after_mib: 256,
             base_after_events: 1_000_000,

@@ -27,7 +27,16 @@ pub(super) struct Recovered {
 /// Opens the journal (which locks the data directory) and loads the state.
 pub(super) fn recover(config: &Config, data_dir: &Path) -> Result<Recovered, RunError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let dirs = Dirs::within(data_dir);
+    let mut dirs = Dirs::within(data_dir);
+    if !config.store.checkpoints
+        && let Some(rows) = dirs.rows.take()
+        && rows.exists()
+    {
+        tracing::warn!(
+            rows = %rows.display(),
+            "rows of before are neither read nor written (store.checkpoints = false)"
+        );
+    }
     let store = store_options(config);
     let recovered = Journal::open(Arc::clone(&disk), journal_options(config, &dirs))?;
     if let Some(cut) = &recovered.cut {

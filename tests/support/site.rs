@@ -97,6 +97,8 @@ pub struct Settings {
     pub bank: String,
     /// More lines for the table `[journal]`.
     pub journal: String,
+    /// More lines for the table `[store]`.
+    pub store: String,
 }
 
 impl Default for Settings {
@@ -108,6 +110,7 @@ impl Default for Settings {
             engine: String::new(),
             bank: String::new(),
             journal: String::new(),
+            store: String::new(),
         }
     }
 }
@@ -132,6 +135,18 @@ impl Site {
             .data_dir
             .clone()
             .unwrap_or_else(|| folder.path().join("data"));
+        let site = Self {
+            world,
+            folder,
+            data_dir,
+        };
+        site.configure(settings);
+        site
+    }
+
+    /// Writes the configuration anew, for the next start.
+    pub fn configure(&self, settings: &Settings) {
+        let data_dir = &self.data_dir;
         let dialects = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dialects");
         let Settings {
             base_after_events,
@@ -139,6 +154,7 @@ impl Site {
             engine,
             bank,
             journal,
+            store,
             ..
         } = settings;
         let config = format!(
@@ -167,6 +183,7 @@ checkpoint_every_ms = {checkpoint_every_ms}
 base_after_events = {base_after_events}
 base_after_mib = 64
 cache_mib = 8
+{store}
 
 [admin]
 listen = "127.0.0.1:0"
@@ -180,12 +197,7 @@ framing = "binary2"
 answer_limit_ms = 0
 "#
         );
-        fs::write(folder.path().join("gapless.toml"), config).unwrap();
-        Self {
-            world,
-            folder,
-            data_dir,
-        }
+        fs::write(self.config(), config).unwrap();
     }
 
     /// Journal, store and keys.

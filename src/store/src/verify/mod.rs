@@ -162,7 +162,7 @@ pub fn verify(
         .compare(&run.engine, "at the end")
         .map_err(|what| VerifyError::Breach { seq, what })?;
     run.extracts.at_end(&run.engine, &mut notes)?;
-    let rows = run.rows(capacity, journal.head, &mut notes)?;
+    let rows = run.rows(capacity, (journal.first, journal.head), &mut notes)?;
     drop(lock);
     let counts = run.engine.counts();
     Ok(Report {
@@ -341,7 +341,7 @@ impl Run<'_> {
     fn rows(
         &self,
         capacity: Capacity,
-        head: Seq,
+        (first, head): (Seq, Seq),
         notes: &mut Vec<String>,
     ) -> Result<Option<Seq>, VerifyError> {
         let Some(dir) = self.dirs.rows.as_deref().filter(|dir| dir.exists()) else {
@@ -377,6 +377,14 @@ impl Run<'_> {
         };
         if mark.uuid != self.uuid {
             return Err(bad("they belong to another journal".to_owned()));
+        }
+        if mark.seq + 1 < first {
+            // As a start does, which begins from a base file then.
+            notes.push(format!(
+                "sled's rows (mark {}) are left out: the journal is kept from event {first} on",
+                mark.seq
+            ));
+            return Ok(None);
         }
         let mut engine = loader.finish().map_err(|error| bad(error.to_string()))?;
         if mark.seq > head || engine.consistent_from() > head {
