@@ -41,6 +41,8 @@ pub struct Settings {
     pub events_per_s: u32,
     /// `engine.max_journal_wait_ms`; `None`: as shipped.
     pub journal_wait_ms: Option<u32>,
+    /// Whether `store.checkpoints` is off.
+    pub without_checkpoints: bool,
 }
 
 /// A host that runs as a child.
@@ -213,11 +215,13 @@ fn configuration(cards: u32, settings: &Settings) -> String {
     format!(
         "[engine]\naccounts = {room}\ncards = {room}\n{wait}\
          [journal]\ntest_events_per_s = {events_per_s}\n\
+         [store]\ncheckpoints = {checkpoints}\n\
          [admin]\nlisten = \"127.0.0.1:0\"\n\
          [log]\nlevel = \"warn\"\n\
          [[links]]\nname = \"load\"\nlisten = \"127.0.0.1:0\"\ndialect = \"iso87-ascii\"\n\
          max_connections = 4_096\nmax_in_flight = 65_536\nanswer_limit_ms = 0\n",
         events_per_s = settings.events_per_s,
+        checkpoints = !settings.without_checkpoints,
     )
 }
 

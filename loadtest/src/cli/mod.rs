@@ -15,7 +15,10 @@ use crate::night::Mode;
 use crate::plan::MAX_IN_FLIGHT;
 use crate::schedule::Spacing;
 
-pub use own::{CompareArguments, DaemonArguments, OverloadArguments, SoakArguments};
+pub use own::{
+    CompareArguments, DaemonArguments, OverloadArguments, RoundsArguments, SoakArguments,
+    VariantsArguments, VariantsKind,
+};
 
 /// Load on any ISO 8583 host, and what came back.
 #[derive(Debug, Parser)]
@@ -35,6 +38,9 @@ pub enum Command {
     Baseline(BaselineArguments),
     /// null, null-durable and the daemon in turns, all started by this command.
     Compare(CompareArguments),
+    /// Two daemons that differ in one thing, in turns: few and many accounts, without
+    /// and with checkpoints.
+    Variants(VariantsArguments),
     /// The highest rate at which p99 stays under a bound.
     Saturate(SaturateArguments),
     /// A long run: flat memory, flat latency, right books.

@@ -1,10 +1,12 @@
 //! Arguments of the commands that start a daemon of their own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{HostArguments, ReportArguments, TrafficArguments};
+use crate::measure::Rounds;
 use crate::mix::Mix;
 
 /// The daemon that a command starts, in a temporary folder.
@@ -63,9 +65,10 @@ pub struct SoakArguments {
     pub report: ReportArguments,
 }
 
-/// Arguments of `compare`.
+/// How often hosts are measured in turns, and how long each time.
 #[derive(Clone, Debug, Args)]
-pub struct CompareArguments {
+#[command(next_help_heading = "Rounds")]
+pub struct RoundsArguments {
     /// Rounds; each runs every cell against every host.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rounds: u32,
@@ -78,6 +81,17 @@ pub struct CompareArguments {
     /// Three rounds of short runs: whether it works, not what it says.
     #[arg(long, conflicts_with_all = ["rounds", "run_ms", "warm_up_ms"])]
     pub quick: bool,
+    /// Exit status 3 if a goal is missed.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArguments {
+    /// How often.
+    #[command(flatten)]
+    pub rounds: RoundsArguments,
     /// Cards of the daemon.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=99_000_000))]
     pub cards: u32,
@@ -91,9 +105,6 @@ pub struct CompareArguments {
     /// The naive peer too, on this PostgreSQL server (see `baseline`).
     #[arg(long, value_name = "URL")]
     pub postgres: Option<String>,
-    /// Exit status 3 if a goal is missed.
-    #[arg(long)]
-    pub strict: bool,
     /// What to tell.
     #[command(flatten)]
     pub report: ReportArguments,
@@ -158,4 +169,56 @@ pub struct OverloadArguments {
     /// What to tell.
     #[command(flatten)]
     pub report: ReportArguments,
+}
+
+/// Arguments of `variants`.
+#[derive(Clone, Debug, Args)]
+pub struct VariantsArguments {
+    /// In what the two daemons differ.
+    #[arg(value_enum)]
+    pub what: VariantsKind,
+    /// accounts: how many the first daemon has, each with a card.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=99_000_000))]
+    pub few: u32,
+    /// accounts: how many the second one has.
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u32).range(2..=99_000_000))]
+    pub many: u32,
+    /// checkpoints: cards of both daemons.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=99_000_000))]
+    pub cards: u32,
+    /// How often.
+    #[command(flatten)]
+    pub rounds: RoundsArguments,
+    /// The daemons.
+    #[command(flatten)]
+    pub daemon: DaemonArguments,
+    /// What to tell.
+    #[command(flatten)]
+    pub report: ReportArguments,
+}
+
+/// Variants of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VariantsKind {
+    /// Few accounts, and many.
+    Accounts,
+    /// Without checkpoints in sled, and with them.
+    Checkpoints,
+}
+
+impl RoundsArguments {
+    /// As measured.
+    #[must_use]
+    pub const fn rounds(&self) -> Rounds {
+        let (count, run_ms, warm_up_ms) = if self.quick {
+            (3, 500, 200)
+        } else {
+            (self.rounds, self.run_ms, self.warm_up_ms)
+        };
+        Rounds {
+            count,
+            lasts: Duration::from_millis(run_ms),
+            warm_up: Duration::from_millis(warm_up_ms),
+        }
+    }
 }

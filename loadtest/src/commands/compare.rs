@@ -1,7 +1,5 @@
 //! `compare`: the daemon beside the baselines.
 
-use std::time::Duration;
-
 use super::{Fault, daemon, status, write};
 use crate::cli::CompareArguments;
 use crate::compare::{self, CELLS, Cell, Comparison};
@@ -9,19 +7,12 @@ use crate::host;
 
 pub(super) fn compare(arguments: &CompareArguments) -> Result<u8, Fault> {
     let (program, disk) = daemon(&arguments.daemon)?;
-    let (rounds, run_ms, warm_up_ms) = if arguments.quick {
-        (3, 500, 200)
-    } else {
-        (arguments.rounds, arguments.run_ms, arguments.warm_up_ms)
-    };
     let wanted =
         |(number, _): &(u64, Cell)| arguments.cells.is_empty() || arguments.cells.contains(number);
     let comparison = Comparison {
         program,
         disk,
-        rounds,
-        lasts: Duration::from_millis(run_ms),
-        warm_up: Duration::from_millis(warm_up_ms),
+        rounds: arguments.rounds.rounds(),
         cards: arguments.cards,
         postgres: arguments
             .postgres
@@ -43,6 +34,6 @@ pub(super) fn compare(arguments: &CompareArguments) -> Result<u8, Fault> {
     if let Some(path) = &arguments.report.html {
         write(path, &compare::html(&comparison, &samples))?;
     }
-    let missed = arguments.strict && !met;
+    let missed = arguments.rounds.strict && !met;
     Ok(if missed { status::MISSED } else { 0 })
 }

@@ -5,6 +5,7 @@ mod overload;
 mod run;
 mod saturate;
 mod soak;
+mod variants;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Baseline(arguments) => serve(arguments),
         Command::Compare(arguments) => compare::compare(arguments),
+        Command::Variants(arguments) => variants::variants(arguments),
         Command::Saturate(arguments) => saturate::saturate(arguments),
         Command::Soak(arguments) => soak::soak(arguments),
         Command::Overload(arguments) => overload::overload(arguments),

@@ -88,6 +88,7 @@ fn host(arguments: &OverloadArguments) -> Result<(Plan, String, Option<Host>), F
     let settings = Settings {
         events_per_s: arguments.throttle,
         journal_wait_ms: Some(arguments.wait_ms),
+        ..Settings::default()
     };
     let host = Host::daemon(&program, &disk, &plan.cards, &settings).context("gapless")?;
     let admin = host.admin.context("the daemon named no admin address")?;

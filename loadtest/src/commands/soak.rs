@@ -1,15 +1,14 @@
 //! `soak`: a daemon of one's own under load for a long time.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use super::{Fault, daemon, status, write};
 use crate::bank::Bank;
-use crate::cards::{Cards, Range};
 use crate::cli::{BankArguments, SoakArguments};
 use crate::host::{Host, Settings};
+use crate::measure::cards;
 use crate::night::Mode;
 use crate::open_loop::Control;
 use crate::plan::Plan;
@@ -23,11 +22,7 @@ const SLICES: u32 = 6_000;
 
 pub(super) fn soak(arguments: &SoakArguments) -> Result<u8, Fault> {
     let (program, disk) = daemon(&arguments.daemon)?;
-    let cards = Arc::new(Cards::Range(Range {
-        prefix: 941_000,
-        count: arguments.cards,
-        first_account: 1_000_000_000,
-    }));
+    let cards = cards(arguments.cards);
     let host = Host::daemon(&program, &disk, &cards, &Settings::default()).context("gapless")?;
     let lasts = Duration::from_secs(arguments.minutes.saturating_mul(60));
     let plan = Plan {

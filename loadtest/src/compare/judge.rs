@@ -4,6 +4,10 @@
     reason = "ratios and their bounds are real numbers; no money here"
 )]
 
+use std::fmt::Write as _;
+
+use crate::measure::{Cell, Figures};
+use crate::report::grouped;
 use crate::rng::Rng;
 
 /// Resamples of the bootstrap.
@@ -62,6 +66,70 @@ pub fn paired(pairs: &[(f64, f64)]) -> Option<Ratio> {
         low: bound(RESAMPLES / 40),
         high: bound(RESAMPLES - 1 - RESAMPLES / 40),
     })
+}
+
+/// `0.93x (0.88 to 0.99)`.
+#[must_use]
+pub fn told(ratio: Option<Ratio>) -> String {
+    ratio.map_or_else(
+        || "-".to_owned(),
+        |ratio| {
+            format!(
+                "{:.2}x ({:.2} to {:.2})",
+                ratio.median, ratio.low, ratio.high
+            )
+        },
+    )
+}
+
+/// A row of a comparison's table: its label, the figure, and how it is shown.
+pub type Shown = (String, fn(&Figures) -> u64, fn(f64) -> String);
+
+/// The rows of a cell.
+#[must_use]
+pub fn shown(cell: Cell) -> Vec<Shown> {
+    let name = cell.name();
+    let us = |ns: f64| match ns {
+        0.0 => "-".to_owned(),
+        ns => format!("{:.1} us", ns / 1_000.0),
+    };
+    let mut rows: Vec<Shown> = Vec::new();
+    if let Cell::Closed(..) = cell {
+        rows.push((
+            format!("{name} per second"),
+            |figures| figures.per_second,
+            |rate| grouped(rate as u64),
+        ));
+    }
+    rows.push((format!("{name} p50"), |figures| figures.p50_ns, us));
+    rows.push((format!("{name} p99"), |figures| figures.p99_ns, us));
+    if let Cell::Open(..) = cell {
+        rows.push((format!("{name} p99.9"), |figures| figures.p999_ns, us));
+    }
+    rows.push((
+        format!("{name} server CPU"),
+        |figures| figures.cpu_ns,
+        |ns| format!("{:.2} us", ns / 1_000.0),
+    ));
+    rows
+}
+
+/// Lines of a table: a label, figures, and a ratio at the end.
+#[must_use]
+pub fn lines(head: &[String], rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for cells in std::iter::once(head).chain(rows.iter().map(Vec::as_slice)) {
+        for (place, cell) in cells.iter().enumerate() {
+            // Writing to a string does not fail.
+            let _ = match place {
+                0 => write!(text, "  {cell:<22}"),
+                place if place + 1 == cells.len() => write!(text, " {cell:>26}"),
+                _ => write!(text, " {cell:>13}"),
+            };
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

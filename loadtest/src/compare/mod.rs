@@ -5,28 +5,16 @@ pub mod judge;
 mod table;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cards::{Cards, Range};
-use crate::cpu;
 use crate::host::{Host, Settings};
-use crate::open_loop::{self, Control};
+pub use crate::measure::{Cell, Figures, Rounds};
+use crate::measure::{bar, cards, measure};
 use crate::plan::Plan;
 
 pub use table::{html, json, table};
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// Closed loop: connections, requests in flight on each.
-    Closed(u32, u32),
-    /// Open loop: requests a second, connections.
-    Open(u64, u32),
-}
 
 /// Every cell.
 pub const CELLS: [Cell; 6] = [
@@ -37,17 +25,6 @@ pub const CELLS: [Cell; 6] = [
     Cell::Closed(64, 32),
     Cell::Open(10_000, 16),
 ];
-
-impl Cell {
-    /// `C8x32`, `10000/s`.
-    #[must_use]
-    pub fn name(self) -> String {
-        match self {
-            Self::Closed(connections, in_flight) => format!("C{connections}x{in_flight}"),
-            Self::Open(per_second, connections) => format!("{per_second}/s C{connections}"),
-        }
-    }
-}
 
 /// Who is measured, in the order of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +56,7 @@ impl Who {
 }
 
 /// One run's figures.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// In which round.
     pub round: u32,
@@ -87,17 +64,8 @@ pub struct Sample {
     pub cell: Cell,
     /// Whose.
     pub who: Who,
-    /// Answers a second.
-    pub per_second: u64,
-    /// From the intended send time.
-    pub p50_ns: u64,
-    /// As above.
-    pub p99_ns: u64,
-    /// The server's processor time for each answer; 0 where the system does not
-    /// tell.
-    pub cpu_ns: u64,
-    /// Requests that were not approved, or not answered.
-    pub missed: u64,
+    /// What it came to.
+    pub figures: Figures,
 }
 
 /// What is asked for.
@@ -107,12 +75,8 @@ pub struct Comparison {
     pub program: PathBuf,
     /// Where all files lie: the disk that is judged.
     pub disk: PathBuf,
-    /// Rounds.
-    pub rounds: u32,
-    /// How long each run is measured.
-    pub lasts: Duration,
-    /// And warmed up before.
-    pub warm_up: Duration,
+    /// How often, and how long.
+    pub rounds: Rounds,
     /// Cards of the daemon.
     pub cards: u32,
     /// Which cells.
@@ -135,14 +99,6 @@ struct Hosts {
 }
 
 impl Comparison {
-    fn cards(&self) -> Arc<Cards> {
-        Arc::new(Cards::Range(Range {
-            prefix: 941_000,
-            count: self.cards,
-            first_account: 1_000_000_000,
-        }))
-    }
-
     /// Who takes part, in the order of a round.
     #[must_use]
     pub fn hosts(&self) -> Vec<Who> {
@@ -154,7 +110,7 @@ impl Comparison {
         Host::daemon(
             &self.program,
             &self.disk,
-            &self.cards(),
+            &cards(self.cards),
             &Settings::default(),
         )
         .context("gapless")
@@ -176,16 +132,16 @@ impl Comparison {
                 .map(|url| Host::postgres(url, self.cards, &self.disk).context("postgres"))
                 .transpose()?,
         };
-        let all = self.rounds as usize * self.cells.len() * self.hosts().len();
+        let all = self.rounds.count as usize * self.cells.len() * self.hosts().len();
         let bar = bar(all as u64, quiet);
         let mut samples = Vec::with_capacity(all);
-        for round in 0..self.rounds {
+        for round in 0..self.rounds.count {
             for cell in &self.cells {
                 for who in self.hosts() {
                     bar.set_message(format!(
                         "round {} of {}: {} {}",
                         round + 1,
-                        self.rounds,
+                        self.rounds.count,
                         cell.name(),
                         who.name()
                     ));
@@ -215,61 +171,33 @@ impl Comparison {
             Who::Gapless => &hosts.gapless,
             Who::Postgres => hosts.postgres.as_ref().context("no PostgreSQL server")?,
         };
-        let mut plan = match cell {
-            Cell::Closed(connections, in_flight) => {
-                Plan::closed(host.address, connections, in_flight, self.lasts)
-            }
-            Cell::Open(per_second, connections) => Plan {
-                connections,
-                ..Plan::open(host.address, per_second, self.lasts)
-            },
+        let plan = Plan {
+            warm_up: self.rounds.warm_up,
+            cards: cards(self.cards),
+            echo: who != Who::Gapless,
+            seed: u64::from(round) + 1,
+            ..cell.plan(host, self.rounds.lasts)
         };
-        plan.warm_up = self.warm_up;
-        plan.cards = self.cards();
-        plan.echo = who != Who::Gapless;
-        plan.seed = u64::from(round) + 1;
-        if who == Who::Postgres {
+        let plan = match who {
             // The open loop is far beyond what a transaction each can do.
-            plan.timeout = Duration::from_secs(1);
-        }
-        let before = cpu::of_process(host.pid());
-        let outcome = open_loop::run(&plan, &Control::new(&plan), |_| {})?;
-        let after = cpu::of_process(host.pid());
-        let total = outcome.total()?;
-        // Of the naive peer's work most is the database's, which is not a child.
-        let cpu_ns = before
-            .filter(|_| who != Who::Postgres)
-            .zip(after)
-            .and_then(|(before, after)| after.checked_sub(before))
-            .and_then(|used| {
-                used.as_nanos()
-                    .checked_div(u128::from(outcome.sums.answered_all()))
-            })
-            .and_then(|ns| u64::try_from(ns).ok());
-        if who == Who::Gapless {
-            hosts.answered += outcome.sums.answered_all();
+            Who::Postgres => Plan {
+                timeout: Duration::from_secs(1),
+                ..plan
+            },
+            _ => plan,
+        };
+        let mut figures = measure(host, &plan)?;
+        match who {
+            Who::Gapless => hosts.answered += figures.answered,
+            // Most of its work is the database's, which is not a child.
+            Who::Postgres => figures.cpu_ns = 0,
+            Who::Null | Who::Durable => {}
         }
         Ok(Sample {
             round,
             cell,
             who,
-            per_second: crate::report::per_second(total.answered_all(), outcome.measured()),
-            p50_ns: total.latency_ns(0.5),
-            p99_ns: total.latency_ns(0.99),
-            cpu_ns: cpu_ns.unwrap_or(0),
-            missed: total.offered - total.accepted,
+            figures,
         })
     }
-}
-
-fn bar(length: u64, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(length);
-    let template = "{bar:30.blue} {pos}/{len}  {msg}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }

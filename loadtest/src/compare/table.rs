@@ -8,40 +8,28 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::judge::{Ratio, median, paired};
-use super::{CELLS, Cell, Comparison, Sample, Who};
+use super::judge::{Ratio, lines, median, paired, shown, told};
+use super::{CELLS, Cell, Comparison, Figures, Sample, Who};
 use crate::bars::Bars;
 use crate::goal::{self, Goal};
 use crate::page::{Page, Tile};
 use crate::report::grouped;
 
 /// The figure of each round, of one host in one cell.
-fn figures(samples: &[Sample], cell: Cell, who: Who, of: impl Fn(&Sample) -> u64) -> Vec<f64> {
+fn figures(samples: &[Sample], cell: Cell, who: Who, of: impl Fn(&Figures) -> u64) -> Vec<f64> {
     samples
         .iter()
         .filter(|sample| sample.cell == cell && sample.who == who)
-        .map(|sample| of(sample) as f64)
+        .map(|sample| of(&sample.figures) as f64)
         .collect()
 }
 
 /// The daemon's figure by null-durable's, round by round.
-fn ratio(samples: &[Sample], cell: Cell, of: impl Fn(&Sample) -> u64 + Copy) -> Option<Ratio> {
+fn ratio(samples: &[Sample], cell: Cell, of: impl Fn(&Figures) -> u64 + Copy) -> Option<Ratio> {
     let gapless = figures(samples, cell, Who::Gapless, of);
     let durable = figures(samples, cell, Who::Durable, of);
     let pairs: Vec<_> = gapless.into_iter().zip(durable).collect();
     paired(&pairs)
-}
-
-fn told(ratio: Option<Ratio>) -> String {
-    ratio.map_or_else(
-        || "-".to_owned(),
-        |ratio| {
-            format!(
-                "{:.2}x ({:.2} to {:.2})",
-                ratio.median, ratio.low, ratio.high
-            )
-        },
-    )
 }
 
 fn goals(samples: &[Sample]) -> Vec<Goal> {
@@ -58,9 +46,9 @@ fn goals(samples: &[Sample]) -> Vec<Goal> {
             for (label, of) in [
                 (
                     "p50",
-                    (|sample: &Sample| sample.p50_ns) as fn(&Sample) -> u64,
+                    (|figures: &Figures| figures.p50_ns) as fn(&Figures) -> u64,
                 ),
-                ("p99", |sample| sample.p99_ns),
+                ("p99", |figures| figures.p99_ns),
             ] {
                 let ratio = ratio(samples, cell, of);
                 let met = ratio.is_some_and(|ratio| ratio.median <= 1.25);
@@ -73,7 +61,7 @@ fn goals(samples: &[Sample]) -> Vec<Goal> {
             }
             continue;
         }
-        let rate = ratio(samples, cell, |sample| sample.per_second);
+        let rate = ratio(samples, cell, |figures| figures.per_second);
         let met = rate.is_some_and(|ratio| ratio.low >= 0.8);
         goal(
             format!("{name} throughput"),
@@ -82,7 +70,7 @@ fn goals(samples: &[Sample]) -> Vec<Goal> {
             met,
         );
         if cell == Cell::Closed(8, 32) {
-            let cpu = ratio(samples, cell, |sample| sample.cpu_ns);
+            let cpu = ratio(samples, cell, |figures| figures.cpu_ns);
             let met = cpu.is_some_and(|ratio| ratio.median <= 2.0);
             goal(
                 format!("{name} server CPU"),
@@ -103,34 +91,14 @@ fn rows(comparison: &Comparison, samples: &[Sample]) -> Vec<Vec<String>> {
         if !samples.iter().any(|sample| sample.cell == cell) {
             continue;
         }
-        let name = cell.name();
-        let mut row = |label: &str, of: fn(&Sample) -> u64, show: fn(f64) -> String| {
-            let mut cells = vec![format!("{name} {label}")];
+        for (label, of, show) in shown(cell) {
+            let mut cells = vec![label];
             for who in &hosts {
-                let who = *who;
-                cells.push(show(median(&figures(samples, cell, who, of))));
+                cells.push(show(median(&figures(samples, cell, *who, of))));
             }
             cells.push(told(ratio(samples, cell, of)));
             rows.push(cells);
-        };
-        let us = |ns: f64| match ns {
-            0.0 => "-".to_owned(),
-            ns => format!("{:.1} us", ns / 1_000.0),
-        };
-        if let Cell::Closed(..) = cell {
-            row(
-                "per second",
-                |sample| sample.per_second,
-                |rate| grouped(rate as u64),
-            );
         }
-        row("p50", |sample| sample.p50_ns, us);
-        row("p99", |sample| sample.p99_ns, us);
-        row(
-            "server CPU",
-            |sample| sample.cpu_ns,
-            |ns| format!("{:.2} us", ns / 1_000.0),
-        );
     }
     rows
 }
@@ -149,27 +117,14 @@ pub fn table(comparison: &Comparison, samples: &[Sample]) -> (String, bool) {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(text, "{}\n", heading(comparison));
-    let mut line = |cells: &[String]| {
-        for (place, cell) in cells.iter().enumerate() {
-            let _ = match place {
-                0 => write!(text, "  {cell:<22}"),
-                place if place + 1 == cells.len() => write!(text, " {cell:>26}"),
-                _ => write!(text, " {cell:>13}"),
-            };
-        }
-        text.push('\n');
-    };
     let head: Vec<_> = head(comparison).into_iter().map(str::to_owned).collect();
-    line(&head);
-    for row in rows(comparison, samples) {
-        line(&row);
-    }
+    text.push_str(&lines(&head, &rows(comparison, samples)));
     text.push('\n');
     let goals = goals(samples);
     text.push_str(&goal::lines(&goals));
     // The naive peer is not expected to keep up with the open loop.
     let judged = samples.iter().filter(|sample| sample.who != Who::Postgres);
-    let missed: u64 = judged.map(|sample| sample.missed).sum();
+    let missed: u64 = judged.map(|sample| sample.figures.missed).sum();
     if missed > 0 {
         let _ = writeln!(
             text,
@@ -182,11 +137,8 @@ pub fn table(comparison: &Comparison, samples: &[Sample]) -> (String, bool) {
 
 fn heading(comparison: &Comparison) -> String {
     format!(
-        "{} rounds in turns, {} ms each after {} ms of warm-up; {} cards; in brackets 95 % \
-         confidence bounds of the median paired ratio",
-        comparison.rounds,
-        comparison.lasts.as_millis(),
-        comparison.warm_up.as_millis(),
+        "{}; {} cards; in brackets 95 % confidence bounds of the median paired ratio",
+        comparison.rounds.told(),
         grouped(comparison.cards.into()),
     )
 }
@@ -197,22 +149,15 @@ pub fn json(comparison: &Comparison, samples: &[Sample]) -> Value {
     let runs: Vec<_> = samples
         .iter()
         .map(|sample| {
-            json!({
-                "round": sample.round,
-                "cell": sample.cell.name(),
-                "host": sample.who.name(),
-                "answered_per_second": sample.per_second,
-                "p50_ns": sample.p50_ns,
-                "p99_ns": sample.p99_ns,
-                "server_cpu_ns_per_answer": sample.cpu_ns,
-                "not_approved": sample.missed,
-            })
+            sample
+                .figures
+                .json(sample.round, sample.cell, sample.who.name())
         })
         .collect();
     let goals: Vec<_> = goals(samples).iter().map(Goal::json).collect();
     json!({
         "version": 1,
-        "rounds": comparison.rounds,
+        "rounds": comparison.rounds.count,
         "cards": comparison.cards,
         "runs": runs,
         "goals": goals,
@@ -253,7 +198,7 @@ fn bars(comparison: &Comparison, samples: &[Sample]) -> Bars {
         .filter(|cell| samples.iter().any(|sample| sample.cell == *cell))
         .map(|cell| {
             let rate =
-                |who: &Who| median(&figures(samples, cell, *who, |sample| sample.per_second));
+                |who: &Who| median(&figures(samples, cell, *who, |figures| figures.per_second));
             (cell.name(), hosts.iter().map(rate).collect())
         })
         .collect();

@@ -1,0 +1,202 @@
+//! One measured run against a host, and the kinds of run that hosts are compared by.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::cpu;
+use crate::host::Host;
+use crate::open_loop::{self, Control};
+use crate::plan::Plan;
+use crate::report::per_second;
+
+/// A kind of run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell {
+    /// Closed loop: connections, requests in flight on each.
+    Closed(u32, u32),
+    /// Open loop: requests a second, connections.
+    Open(u64, u32),
+}
+
+impl Cell {
+    /// `C8x32`, `10000/s`.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Closed(connections, in_flight) => format!("C{connections}x{in_flight}"),
+            Self::Open(per_second, connections) => format!("{per_second}/s C{connections}"),
+        }
+    }
+
+    /// Against a host, for so long.
+    #[must_use]
+    pub fn plan(self, host: &Host, lasts: Duration) -> Plan {
+        match self {
+            Self::Closed(connections, in_flight) => {
+                Plan::closed(host.address, connections, in_flight, lasts)
+            }
+            Self::Open(per_second, connections) => Plan {
+                connections,
+                ..Plan::open(host.address, per_second, lasts)
+            },
+        }
+    }
+}
+
+/// How often, and how long each time.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    /// How often each host has its turn.
+    pub count: u32,
+    /// How long each run is measured.
+    pub lasts: Duration,
+    /// And warmed up before.
+    pub warm_up: Duration,
+}
+
+impl Rounds {
+    /// In words.
+    #[must_use]
+    pub fn told(self) -> String {
+        format!(
+            "{} rounds in turns, {} ms each after {} ms of warm-up",
+            self.count,
+            self.lasts.as_millis(),
+            self.warm_up.as_millis(),
+        )
+    }
+}
+
+/// One run's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Answers a second.
+    pub per_second: u64,
+    /// From the intended send time.
+    pub p50_ns: u64,
+    /// As above.
+    pub p99_ns: u64,
+    /// As above.
+    pub p999_ns: u64,
+    /// The server's processor time for each answer; 0 where the system does not
+    /// tell.
+    pub cpu_ns: u64,
+    /// Requests that were not approved, or not answered.
+    pub missed: u64,
+    /// Answers in all, the warm-up's too.
+    pub answered: u64,
+}
+
+impl Figures {
+    /// For machines.
+    #[must_use]
+    pub fn json(&self, round: u32, cell: Cell, host: &str) -> Value {
+        json!({
+            "round": round,
+            "cell": cell.name(),
+            "host": host,
+            "answered_per_second": self.per_second,
+            "p50_ns": self.p50_ns,
+            "p99_ns": self.p99_ns,
+            "p99.9_ns": self.p999_ns,
+            "server_cpu_ns_per_answer": self.cpu_ns,
+            "not_approved": self.missed,
+        })
+    }
+}
+
+/// Runs the plan against the host.
+///
+/// # Errors
+/// The generator fails.
+pub fn measure(host: &Host, plan: &Plan) -> anyhow::Result<Figures> {
+    let before = cpu::of_process(host.pid());
+    let outcome = open_loop::run(plan, &Control::new(plan), |_| {})?;
+    let after = cpu::of_process(host.pid());
+    let total = outcome.total()?;
+    let answered = outcome.sums.answered_all();
+    let cpu_ns = before
+        .zip(after)
+        .and_then(|(before, after)| after.checked_sub(before))
+        .and_then(|used| used.as_nanos().checked_div(u128::from(answered)))
+        .and_then(|ns| u64::try_from(ns).ok());
+    Ok(Figures {
+        per_second: per_second(total.answered_all(), outcome.measured()),
+        p50_ns: total.latency_ns(0.5),
+        p99_ns: total.latency_ns(0.99),
+        p999_ns: total.latency_ns(0.999),
+        cpu_ns: cpu_ns.unwrap_or(0),
+        missed: total.offered - total.accepted,
+        answered,
+    })
+}
+
+/// How much processor time a host that has nothing to do uses, at most, in
+/// [`QUIET_LOOK`].
+const QUIET_CPU: Duration = Duration::from_millis(2);
+const QUIET_LOOK: Duration = Duration::from_millis(100);
+
+/// How long a host may be at work after a run: checkpoints, base files.
+const QUIET_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until a host has nothing to do any more, so that what it does after its
+/// turn does not fall into another's.
+///
+/// # Errors
+/// It is still at work after two minutes.
+pub fn wait_until_quiet(host: &Host) -> anyhow::Result<()> {
+    let until = std::time::Instant::now() + QUIET_PATIENCE;
+    let mut quiet = 0;
+    let mut before = cpu::of_process(host.pid());
+    while quiet < 2 {
+        anyhow::ensure!(
+            std::time::Instant::now() < until,
+            "the daemon is still at work {} s after its run",
+            QUIET_PATIENCE.as_secs()
+        );
+        std::thread::sleep(QUIET_LOOK);
+        let now = cpu::of_process(host.pid());
+        // Where the system does not tell, one look has to do.
+        let used = now
+            .zip(before)
+            .map(|(now, before)| now.saturating_sub(before));
+        let is_quiet = used.is_none_or(|used| used <= QUIET_CPU);
+        quiet = if is_quiet { quiet + 1 } else { 0 };
+        before = now;
+    }
+    Ok(())
+}
+
+/// A bar for so many runs.
+pub(crate) fn bar(length: u64, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length);
+    let template = "{bar:30.blue} {pos}/{len}  {msg}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Cards from index 0 on, as the daemons here have them.
+pub(crate) fn cards(count: u32) -> std::sync::Arc<crate::cards::Cards> {
+    use crate::cards::{Cards, Range};
+    std::sync::Arc::new(Cards::Range(Range {
+        prefix: 941_000,
+        count,
+        first_account: 1_000_000_000,
+    }))
+}
+
+/// Memory of a host's process.
+///
+/// # Errors
+/// The system does not tell.
+pub fn resident(host: &Host) -> anyhow::Result<u64> {
+    cpu::resident_bytes(host.pid()).context("the system does not tell a process's memory")
+}
