@@ -253,6 +253,10 @@ impl Engine {
                     row.newest = RecordRef::NONE;
                 }
             });
+            // What the row has now, which may be ahead of this event.
+            if let (Some(pans), Some(row)) = (&mut self.by_pan, self.cards.get(card.ix.0)) {
+                pans.set_account(pan_hash(row.pan()), card.ix, row.account);
+            }
             return;
         }
         let row = CardRow::new(card.pan, &terms, seq);
@@ -274,7 +278,7 @@ impl Engine {
     /// Takes a row into look-up table and hash.
     pub(crate) fn index_card(&mut self, ix: CardIx, row: &CardRow) {
         if let Some(index) = &mut self.by_pan
-            && !index.insert(pan_hash(row.pan()), ix.0)
+            && !index.insert(pan_hash(row.pan()), ix, row.account)
         {
             self.divergence.get_or_insert(self.last_seq);
         }

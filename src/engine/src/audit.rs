@@ -2,7 +2,8 @@
 //! tests and `gapless verify`.
 
 use crate::date::Date;
-use crate::engine::{Engine, Hashes};
+use crate::engine::{Engine, Hashes, pan_hash};
+use crate::ids::CardIx;
 use crate::invariants::{self as inv, Breach};
 use crate::limits::SEALS_UNTIL_FORGOTTEN;
 use crate::record::flags;
@@ -89,6 +90,11 @@ fn audit_cards(engine: &Engine, hashes: &mut Hashes) -> Result<(), Breach> {
             return Err(Breach::NoAccount);
         }
         if engine.options.indexed && engine.find_card(row.pan()).map(|found| found.0) != Some(ix) {
+            return Err(Breach::Place);
+        }
+        if let Some(pans) = &engine.by_pan
+            && pans.account_of(pan_hash(row.pan()), CardIx(ix)) != Some(row.account)
+        {
             return Err(Breach::Place);
         }
         // Until a generation has been dropped, every chain starts somewhere.

@@ -5,6 +5,7 @@ use crate::bytes::{Filler, Put, Reader};
 use crate::command::CardStatus;
 use crate::ids::{AccountIx, AccountNumber, CardIx, Expiry, PanHash, Seq};
 use crate::mix;
+use crate::prepare::fetch;
 use crate::record::RecordRef;
 
 /// A card's row: 40 bytes.
@@ -92,6 +93,13 @@ impl CardRow {
     #[inline]
     pub const fn pan(&self) -> PanHash {
         PanHash((self.pan[0] as u128) << 64 | self.pan[1] as u128)
+    }
+
+    /// Fetches both ends of it, which may lie in two cache lines.
+    #[inline(always)]
+    pub(crate) fn fetch(&self) {
+        fetch(&self.pan);
+        fetch(&self.expiry);
     }
 
     /// The account that it draws on.

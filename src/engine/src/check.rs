@@ -87,10 +87,8 @@ impl Engine {
         if !consistent {
             return Ok(());
         }
-        self.check_legs(&t.legs)?;
-        if t.class == Class::FinancialRequest && t.code.is_approved() {
-            self.check_overdraft(&t.legs)?;
-        }
+        let bears = t.class == Class::FinancialRequest && t.code.is_approved();
+        self.check_legs(&t.legs, bears)?;
         if let Some(card) = t.card {
             let row = self.cards.get(card.0).ok_or(Breach::Place)?;
             if self.newest_reference(row) != t.prev {
@@ -120,7 +118,7 @@ impl Engine {
         if !consistent {
             return Ok(());
         }
-        self.check_legs(&r.legs)?;
+        self.check_legs(&r.legs, false)?;
         if r.finding == Finding::Reversed {
             self.check_unreversed(r.original)?;
             let mut remaining = self.memory.legs(r.original);
@@ -189,7 +187,7 @@ impl Engine {
         if !consistent {
             return Ok(());
         }
-        self.check_legs(&e.legs)?;
+        self.check_legs(&e.legs, false)?;
         if !self.is_entry_shaped(&e.legs) {
             return Err(Breach::Posts);
         }
@@ -277,29 +275,25 @@ impl Engine {
         Ok(())
     }
 
+    /// Postings sum to zero and stay in range; with `bears`, customers' accounts can
+    /// bear what is taken.
     #[inline]
-    fn check_legs(&self, legs: &Legs) -> Result<(), Breach> {
+    fn check_legs(&self, legs: &Legs, bears: bool) -> Result<(), Breach> {
         inv::balanced(legs, |ix| self.accounts.get(ix.0).map(|row| row.currency))?;
-        legs.as_slice()
-            .iter()
-            .try_for_each(|leg| self.check_leg(leg.account, leg.delta_minor))
-    }
-
-    #[inline]
-    fn check_leg(&self, account: AccountIx, delta_minor: i64) -> Result<(), Breach> {
-        let row = self.accounts.get(account.0).ok_or(Breach::NoAccount)?;
-        inv::in_range(&row.view(self.dates.closing()), delta_minor)
-    }
-
-    #[inline]
-    fn check_overdraft(&self, legs: &Legs) -> Result<(), Breach> {
         for leg in legs.as_slice() {
             let row = self.accounts.get(leg.account.0).ok_or(Breach::NoAccount)?;
-            if row.is_customer() {
-                inv::within_overdraft(&row.view(self.dates.closing()), leg.delta_minor)?;
+            let view = row.view(self.dates.closing());
+            inv::in_range(&view, leg.delta_minor)?;
+            if bears && row.is_customer() {
+                inv::within_overdraft(&view, leg.delta_minor)?;
             }
         }
         Ok(())
+    }
+
+    fn check_leg(&self, account: AccountIx, delta_minor: i64) -> Result<(), Breach> {
+        let row = self.accounts.get(account.0).ok_or(Breach::NoAccount)?;
+        inv::in_range(&row.view(self.dates.closing()), delta_minor)
     }
 
     fn check_unreversed(&self, reference: RecordRef) -> Result<(), Breach> {

@@ -5,7 +5,7 @@
 //! (8), time (8), then the body: fixed fields first, then the parts that a byte
 //! of flags announces, in the order of the flags.
 
-use crate::bytes::{Put, Reader, Short};
+use crate::bytes::{Filler, Put, Reader, Short};
 use crate::code::ResponseCode;
 use crate::command::{Amount, Class, Genesis, Identity, Operation};
 use crate::date::Date;
@@ -23,6 +23,8 @@ use crate::rows_codec;
 const FORMAT: u8 = 1;
 const HEADER: usize = 20;
 const LENGTH_AT: usize = 2;
+/// Of a transaction's body: identity, terms, kinds and code, network, dates, amount.
+const TRANSACTION_FIXED: usize = 20 + 2 + 4 + 2 + 4 + 10;
 
 const KIND_GENESIS: u8 = 1;
 const KIND_INTERNAL: u8 = 2;
@@ -218,9 +220,11 @@ pub(crate) fn encode_transaction(
 fn put_header(out: &mut Vec<u8>, kind: u8, seq: Seq, time_us: TimeUs) -> usize {
     out.reserve(Event::MAX_BYTES);
     let start = out.len();
-    out.put(&[FORMAT, kind, 0, 0]);
-    out.put(&seq.to_le_bytes());
-    out.put(&time_us.to_le_bytes());
+    let mut header = Filler::<HEADER>::new();
+    header.put(&[FORMAT, kind, 0, 0]);
+    header.put(&seq.to_le_bytes());
+    header.put(&time_us.to_le_bytes());
+    out.put(&header.bytes);
     start
 }
 
@@ -237,7 +241,7 @@ fn put_length(out: &mut [u8], start: usize) {
 }
 
 #[inline]
-pub(crate) fn put_identity(to: &mut Out, identity: &Identity) {
+pub(crate) fn put_identity(to: &mut impl Put, identity: &Identity) {
     to.put(&identity.key.to_le_bytes());
     to.put(&identity.locator.to_le_bytes());
     to.put(&identity.transmitted.to_le_bytes());
@@ -264,17 +268,22 @@ fn put_transaction(to: &mut Out, t: &TransactionEvent) {
         | flag(PART_LINKED, t.linked.is_some())
         | flag(PART_EXCEPTION, t.exception.is_some())
         | flag(PART_CORRECTS, t.corrects.is_some());
-    put_identity(to, &t.identity);
-    to.put(&t.terms.to_le_bytes());
-    to.put(&[t.class as u8, t.operation as u8, t.code.number(), parts]);
-    to.put(&t.network.0.to_le_bytes());
-    to.put(&t.business_date.0.to_le_bytes());
-    to.put(&t.settlement_date.0.to_le_bytes());
-    put_amount(to, t.amount);
+    // Gathered first: appending asks for room each time.
+    let mut fixed = Filler::<TRANSACTION_FIXED>::new();
+    put_identity(&mut fixed, &t.identity);
+    fixed.put(&t.terms.to_le_bytes());
+    fixed.put(&[t.class as u8, t.operation as u8, t.code.number(), parts]);
+    fixed.put(&t.network.0.to_le_bytes());
+    fixed.put(&t.business_date.0.to_le_bytes());
+    fixed.put(&t.settlement_date.0.to_le_bytes());
+    put_amount(&mut fixed, t.amount);
+    to.put(&fixed.bytes);
     put_legs(to, &t.legs);
     if let Some(card) = t.card {
-        to.put(&card.0.to_le_bytes());
-        to.put(&t.prev.0.to_le_bytes());
+        let mut chained = Filler::<8>::new();
+        chained.put(&card.0.to_le_bytes());
+        chained.put(&t.prev.0.to_le_bytes());
+        to.put(&chained.bytes);
     }
     if let Some(balances) = t.balances {
         to.put(&balances.currency.0.to_le_bytes());
@@ -452,7 +461,7 @@ const fn flag(part: u8, there: bool) -> u8 {
 }
 
 #[inline]
-fn put_amount(to: &mut Out, amount: Amount) {
+fn put_amount(to: &mut impl Put, amount: Amount) {
     to.put(&amount.minor.to_le_bytes());
     to.put(&amount.currency.0.to_le_bytes());
 }
@@ -473,8 +482,10 @@ pub(crate) fn put_legs(to: &mut Out, legs: &Legs) {
     let legs = legs.as_slice();
     to.put(&[legs.len() as u8]);
     for leg in legs {
-        to.put(&leg.account.0.to_le_bytes());
-        to.put(&leg.delta_minor.to_le_bytes());
+        let mut filled = Filler::<12>::new();
+        filled.put(&leg.account.0.to_le_bytes());
+        filled.put(&leg.delta_minor.to_le_bytes());
+        to.put(&filled.bytes);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::mix;
 use crate::night::Night;
 use crate::outcome::{NightRefusal, Outcome, PutOutcome, PutRefusal};
+use crate::pans::Pans;
 use crate::reconcile::Books;
 use crate::table::Chunked;
 use crate::totals::Totals;
@@ -99,7 +100,7 @@ pub struct Engine {
     pub(crate) accounts: Chunked<AccountRow>,
     pub(crate) cards: Chunked<CardRow>,
     pub(crate) by_number: Option<Index>,
-    pub(crate) by_pan: Option<Index>,
+    pub(crate) by_pan: Option<Pans>,
     /// In the order of opening: a currency's place is its slot.
     pub(crate) currencies: Vec<CurrencyAccounts>,
     /// By network and currency.
@@ -133,7 +134,7 @@ impl Engine {
             accounts: Chunked::with_capacity(accounts),
             cards: Chunked::with_capacity(cards),
             by_number: options.indexed.then(|| Index::with_capacity(accounts)),
-            by_pan: options.indexed.then(|| Index::with_capacity(cards)),
+            by_pan: options.indexed.then(|| Pans::with_capacity(cards)),
             currencies: Vec::with_capacity(crate::limits::MAX_CURRENCIES),
             settlements: Vec::with_capacity(crate::limits::MAX_SETTLEMENT_ACCOUNTS),
             memory: Memory::new(options.capacity, options.indexed),
@@ -326,11 +327,9 @@ impl Engine {
     #[must_use]
     #[inline]
     pub fn find_card(&self, pan: PanHash) -> Option<CardIx> {
-        self.by_pan
-            .as_ref()?
-            .candidates(pan_hash(pan))
-            .find(|ix| self.cards.get(*ix).is_some_and(|row| row.pan() == pan))
-            .map(CardIx)
+        self.by_pan.as_ref()?.find(pan_hash(pan), |ix| {
+            self.cards.get(ix.0).is_some_and(|row| row.pan() == pan)
+        })
     }
 
     /// The accounts of a currency, if the bank keeps books in it.

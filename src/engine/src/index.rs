@@ -7,6 +7,7 @@
 //! buckets, so whoever inserts bounds how many there are of one (`memory` does).
 
 use crate::mix::mix1;
+use crate::prepare::fetch;
 
 const SLOTS: usize = 10;
 const EMPTY: u32 = u32::MAX;
@@ -27,14 +28,17 @@ struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    /// One bit per slot with this tag, without a branch.
+    /// One bit per slot with this tag. Four tags are compared at once, since nearly
+    /// always none is the same.
     #[inline(always)]
     fn matches(&self, tag: u16) -> u32 {
-        let mut bits = 0;
-        for (slot, other) in self.tags.iter().enumerate() {
-            bits |= u32::from(*other == tag) << slot;
+        let [a, b, c, d, e, f, g, h, i, j] = self.tags;
+        let lanes = [[a, b, c, d], [e, f, g, h], [i, j, !tag, !tag]];
+        let [first, second, third] = lanes.map(|lanes| equal_lanes(lanes, tag));
+        if first | second | third == 0 {
+            return 0;
         }
-        bits
+        gathered(first) | gathered(second) << 4 | gathered(third) << 8
     }
 
     fn slot_of(&self, tag: u16, position: u32) -> Option<usize> {
@@ -58,6 +62,25 @@ impl Bucket {
         self.positions[SLOTS - 1] = EMPTY;
         self.tags[SLOTS - 1] = 0;
     }
+}
+
+const LANES: u64 = 0x0001_0001_0001_0001;
+const ALL_BUT_HIGHEST: u64 = LANES * 0x7fff;
+
+/// The highest bit of each lane that is this tag.
+#[inline(always)]
+const fn equal_lanes([a, b, c, d]: [u16; 4], tag: u16) -> u64 {
+    let lanes = a as u64 | (b as u64) << 16 | (c as u64) << 32 | (d as u64) << 48;
+    let differing = lanes ^ (LANES * tag as u64);
+    // No carry leaves a lane: exact for each.
+    !((differing & ALL_BUT_HIGHEST).wrapping_add(ALL_BUT_HIGHEST) | differing | ALL_BUT_HIGHEST)
+}
+
+/// The highest bits of four lanes, side by side.
+#[inline(always)]
+const fn gathered(highest: u64) -> u32 {
+    const TO_THE_TOP: u64 = 1 << 48 | 1 << 33 | 1 << 18 | 1 << 3;
+    ((highest >> 15).wrapping_mul(TO_THE_TOP) >> 48) as u32 & 0xf
 }
 
 /// Positions by hash. Several may have the same hash.
@@ -108,7 +131,16 @@ impl Index {
     /// Whether there may be `count` positions of this hash or more. `false` is sure.
     #[inline(always)]
     pub fn may_have(&self, hash: u64, count: usize) -> bool {
-        let (mut at, tag) = self.place(hash);
+        let (at, tag) = self.place(hash);
+        let Some(bucket) = self.buckets.get(at) else {
+            return false;
+        };
+        let matches = bucket.matches(tag);
+        let at_most_one = matches & matches.wrapping_sub(1) == 0 && bucket.passed == 0;
+        (!at_most_one || count <= 1) && self.may_have_many(at, tag, count)
+    }
+
+    fn may_have_many(&self, mut at: usize, tag: u16, count: usize) -> bool {
         let mut found = 0;
         for _ in 0..self.buckets.len() {
             let Some(bucket) = self.buckets.get(at) else {
@@ -129,13 +161,13 @@ impl Index {
         false
     }
 
-    /// Reads the bucket of a hash, to have it at hand.
-    #[inline]
-    pub fn touch(&self, hash: u64) -> u64 {
+    /// Fetches the bucket of a hash.
+    #[inline(always)]
+    pub fn fetch(&self, hash: u64) {
         let (at, _) = self.place(hash);
-        self.buckets
-            .get(at)
-            .map_or(0, |bucket| u64::from(bucket.tags[0]))
+        if let Some(bucket) = self.buckets.get(at) {
+            fetch(bucket);
+        }
     }
 
     /// Adds a position. `false` when the table is full, which its owner's
@@ -324,5 +356,31 @@ mod tests {
                 .count(),
             0
         );
+    }
+
+    #[test]
+    fn each_slot_s_tag_is_compared_by_itself() {
+        let near = |tag: u16| [0, 1, 0x7fff, 0x8000, 0xffff].map(|other| tag ^ other);
+        for tag in [0, 1, 2, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff] {
+            for slot in 0..SLOTS {
+                for turn in 0..5 {
+                    let tags = std::array::from_fn(|n| {
+                        let others = near(tag);
+                        if n == slot {
+                            tag
+                        } else {
+                            others[(n + turn) % 5]
+                        }
+                    });
+                    let bucket = Bucket {
+                        positions: [EMPTY; SLOTS],
+                        passed: 0,
+                        tags,
+                    };
+                    let one_by_one = (0..SLOTS).map(|n| u32::from(tags[n] == tag) << n).sum();
+                    assert_eq!(bucket.matches(tag), one_by_one, "{tag:x} in {tags:x?}");
+                }
+            }
+        }
     }
 }

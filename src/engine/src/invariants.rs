@@ -130,6 +130,16 @@ pub fn balanced(
     currency_of: impl Fn(crate::ids::AccountIx) -> Option<Currency>,
 ) -> Result<(), Breach> {
     let legs = legs.as_slice();
+    if let [a, b] = legs
+        && let (Some(currency), Some(other)) = (currency_of(a.account), currency_of(b.account))
+        && currency == other
+    {
+        // Nearly all of them.
+        return match a.delta_minor.checked_add(b.delta_minor) {
+            Some(0) => Ok(()),
+            _ => Err(Breach::Unbalanced(currency)),
+        };
+    }
     for leg in legs {
         let currency = currency_of(leg.account).ok_or(Breach::NoAccount)?;
         let mut sum = 0i128;

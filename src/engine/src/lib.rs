@@ -41,6 +41,7 @@ mod night_codec;
 #[cfg(test)]
 mod night_tests;
 pub mod outcome;
+mod pans;
 mod prepare;
 mod reconcile;
 mod reconcile_codec;

@@ -16,7 +16,6 @@
 //! load, and does not change when another generation is forgotten.
 
 use crate::command::{Class, Identity, Original};
-use crate::index::Index;
 use crate::limits::{CROWD, MAX_GENERATIONS};
 use crate::memory::{Generation, Memory};
 use crate::mix::mix2;
@@ -364,24 +363,14 @@ impl Memory {
         found.break_value()
     }
 
-    /// Where a record goes that is not in the look-up table yet.
-    #[inline]
-    pub fn hash_for(&self, index: &Index, reference: RecordRef, record: &Record) -> u64 {
+    /// Where a record goes that is not in the look-up table yet, when it is an entry or
+    /// the locator may be a crowd's.
+    pub fn longer_hash(&self, reference: RecordRef, record: &Record) -> u64 {
+        let names = Names::from(record);
         if record.has(flags::ENTRY) {
             // Nobody looks for its relatives.
-            return Level::Whole.hash(&Names::from(record));
+            return Level::Whole.hash(&names);
         }
-        let locator = u64::from(record.locator());
-        if index.may_have(locator, CROWD) {
-            self.hash_in_crowd(reference, record)
-        } else {
-            locator
-        }
-    }
-
-    #[cold]
-    fn hash_in_crowd(&self, reference: RecordRef, record: &Record) -> u64 {
-        let names = Names::from(record);
         let free = LEVELS.into_iter().find(|level| {
             let all = |_, _: &Generation, _: &Record| ControlFlow::<()>::Continue(());
             match self.under(*level, &names, all) {

@@ -5,7 +5,7 @@ use crate::date::Date;
 use crate::ids::Seq;
 use crate::index::Index;
 use crate::legs::Legs;
-use crate::limits::{Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generation_tag};
+use crate::limits::{CROWD, Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generation_tag};
 use crate::lookup;
 use crate::record::{Record, RecordRef, flags};
 use crate::table::Chunked;
@@ -105,12 +105,12 @@ impl Memory {
         self.index.as_ref()
     }
 
-    /// Reads what the look-up of a locator starts with, to have it at hand.
-    #[inline]
-    pub fn touch(&self, locator: u32) -> u64 {
-        self.index
-            .as_ref()
-            .map_or(0, |index| index.touch(u64::from(locator)))
+    /// Fetches what the look-up of a locator starts with.
+    #[inline(always)]
+    pub fn fetch(&self, locator: u32) {
+        if let Some(index) = &self.index {
+            index.fetch(u64::from(locator));
+        }
     }
 
     pub const fn is_indexed(&self) -> bool {
@@ -167,13 +167,19 @@ impl Memory {
         if record.is_continuation() || record.locator() == 0 {
             return true;
         }
-        let Some(hash) = self
-            .index
-            .as_ref()
-            .map(|index| self.hash_for(index, reference, record))
-        else {
+        let Some(index) = &mut self.index else {
             return true;
         };
+        let locator = u64::from(record.locator());
+        if !record.has(flags::ENTRY) && !index.may_have(locator, CROWD) {
+            return index.insert(locator, reference.0);
+        }
+        self.enter_by_longer(reference, record)
+    }
+
+    #[cold]
+    fn enter_by_longer(&mut self, reference: RecordRef, record: &Record) -> bool {
+        let hash = self.longer_hash(reference, record);
         self.index
             .as_mut()
             .is_none_or(|index| index.insert(hash, reference.0))

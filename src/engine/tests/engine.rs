@@ -148,6 +148,8 @@ fn cards_are_opened_changed_and_refused() {
     assert_eq!(bank.engine.card_by_token(view.token + 1), None);
     assert_eq!(bank.engine.card_by_pan(pan("d")), None);
     assert_eq!(bank.engine.cards(0..9).collect::<Vec<_>>(), [view]);
+    // The look-up table names account B by now.
+    audit(&bank.engine).unwrap();
     // Debug output says nothing of a PAN.
     assert!(!format!("{:?}", pan("c")).contains(&pan("c").0.to_string()));
 }

@@ -5,7 +5,7 @@ use crate::account::Role;
 use crate::card::CardRow;
 use crate::code::ResponseCode;
 use crate::command::{Amount, Class, Original, Reversal};
-use crate::engine::Engine;
+use crate::engine::{Engine, pan_hash};
 use crate::event::{Answer, Body, Finding, ReversalEvent, Tombstone};
 use crate::exception::ExceptionKind;
 use crate::ids::{Currency, NetworkId};
@@ -43,6 +43,10 @@ impl Engine {
     pub(super) fn decide_reversal(&self, r: &Reversal) -> Result<Body, Answer> {
         let identity = normal_identity(&r.identity);
         let original = normal_original(&r.original);
+        self.fetch(identity.locator, r.pan.map(pan_hash));
+        if let Some(locator) = original.locator {
+            self.memory.fetch(locator);
+        }
         if let Some((reference, generation, record)) =
             self.memory.message(&identity, Class::Reversal)
         {

@@ -7,7 +7,7 @@ use crate::code::ResponseCode;
 use crate::command::AccountStatus;
 use crate::command::{CardStatus, Class, Operation, Transaction};
 use crate::date::Date;
-use crate::engine::Engine;
+use crate::engine::{Engine, pan_hash};
 use crate::event::{Answer, Counted, TransactionEvent};
 use crate::exception::ExceptionKind;
 use crate::ids::{AccountIx, AccountNumber, CardIx, NetworkId, Seq};
@@ -95,6 +95,7 @@ impl Engine {
         event: &mut TransactionEvent,
     ) -> Result<(), Answer> {
         event.identity = normal_identity(&t.identity);
+        self.fetch(event.identity.locator, t.pan.map(pan_hash));
         event.terms = terms(t);
         let details = Details::from(&event.identity);
         let mut relatives = self.relatives(t, event, &details)?;
