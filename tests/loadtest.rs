@@ -18,9 +18,12 @@ use std::time::Duration;
 use gapless_loadtest::admin::Admin;
 use gapless_loadtest::audit::{Audit, Opening};
 use gapless_loadtest::cards::{Cards, Range};
+use gapless_loadtest::host::Host;
+use gapless_loadtest::measure::{Rounds, cards, wait_until_quiet};
 use gapless_loadtest::night::{Conductor, Entries, Night};
 use gapless_loadtest::open_loop::{self, Control, Outcome};
 use gapless_loadtest::plan::{Amounts, Plan};
+use gapless_loadtest::variants::{Variants, What};
 use support::daemon::{Addresses, Daemon};
 use support::site::{Settings, Site, World};
 
@@ -213,4 +216,44 @@ fn what_another_did_to_an_account_is_found() {
     );
     assert!(audit.told().contains("MONEY IS NOT RIGHT"));
     daemon.stop();
+}
+
+#[test]
+fn variants_of_the_daemon_take_turns() {
+    let disk = tempfile::tempdir().unwrap();
+    let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_gapless"));
+    let variants = Variants {
+        program: program.clone(),
+        disk: disk.path().to_owned(),
+        rounds: Rounds {
+            count: 1,
+            lasts: Duration::from_millis(200),
+            warm_up: Duration::from_millis(50),
+        },
+        what: What::Checkpoints { cards: 100 },
+    };
+    let seen = variants.run(true).unwrap();
+    let turns: Vec<_> = seen.samples.iter().map(|sample| sample.side).collect();
+    assert_eq!(turns, [0, 1, 0, 1]);
+    for sample in &seen.samples {
+        let figures = sample.figures;
+        assert!(figures.answered > 0 && figures.missed == 0, "{sample:?}");
+    }
+    assert!(seen.resident.iter().all(|bytes| *bytes > 1 << 20));
+    // How fast is the machine's affair.
+    assert_eq!(variants.goals(&seen).len(), 2);
+    assert!(variants.table(&seen).contains("on / off"));
+    assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0);
+    // The first one really has no rows, the second has.
+    for without_checkpoints in [true, false] {
+        let settings = gapless_loadtest::host::Settings {
+            without_checkpoints,
+            ..Default::default()
+        };
+        let cards = cards(100);
+        let host = Host::daemon(&program, disk.path(), &cards, &settings).unwrap();
+        wait_until_quiet(&host).unwrap();
+        let rows = host.dir().join("data/sled");
+        assert_eq!(rows.exists(), !without_checkpoints);
+    }
 }

@@ -1,11 +1,14 @@
 //! One measured run against a host, and the kinds of run that hosts are compared by.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::cards::{Cards, Range};
 use crate::cpu;
 use crate::host::Host;
 use crate::open_loop::{self, Control};
@@ -148,16 +151,16 @@ const QUIET_PATIENCE: Duration = Duration::from_secs(120);
 /// # Errors
 /// It is still at work after two minutes.
 pub fn wait_until_quiet(host: &Host) -> anyhow::Result<()> {
-    let until = std::time::Instant::now() + QUIET_PATIENCE;
+    let until = Instant::now() + QUIET_PATIENCE;
     let mut quiet = 0;
     let mut before = cpu::of_process(host.pid());
     while quiet < 2 {
-        anyhow::ensure!(
-            std::time::Instant::now() < until,
+        ensure!(
+            Instant::now() < until,
             "the daemon is still at work {} s after its run",
             QUIET_PATIENCE.as_secs()
         );
-        std::thread::sleep(QUIET_LOOK);
+        thread::sleep(QUIET_LOOK);
         let now = cpu::of_process(host.pid());
         // Where the system does not tell, one look has to do.
         let used = now
@@ -184,9 +187,9 @@ pub(crate) fn bar(length: u64, quiet: bool) -> ProgressBar {
 }
 
 /// Cards from index 0 on, as the daemons here have them.
-pub(crate) fn cards(count: u32) -> std::sync::Arc<crate::cards::Cards> {
-    use crate::cards::{Cards, Range};
-    std::sync::Arc::new(Cards::Range(Range {
+#[must_use]
+pub fn cards(count: u32) -> Arc<Cards> {
+    Arc::new(Cards::Range(Range {
         prefix: 941_000,
         count,
         first_account: 1_000_000_000,
