@@ -14,6 +14,7 @@ use gapless_engine::ids::{NetworkId, Seq, TimeUs};
 use gapless_engine::outcome::{NightOutcome, NightRefusal, Outcome};
 use gapless_engine::{Answer, BusinessDates, DateState, Engine, Event};
 use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
@@ -38,6 +39,9 @@ pub struct RunnerOptions {
     pub attest_every: u64,
 }
 
+/// So many bytes are enough for a group: the journal thread is told at once, so that it
+/// works while the next ones are decided. Some 700 payments.
+const GROUP_BYTES: usize = 64 << 10;
 /// So many bytes of events go to the open group at once; a group takes more.
 const HAND_OVER_BYTES: usize = 64 << 10;
 const _: () = assert!(HAND_OVER_BYTES + 2 * Event::MAX_BYTES <= gapless_journal::MAX_GROUP_BYTES);
@@ -68,6 +72,8 @@ pub struct Core {
     calendar: Calendar,
     /// Events of one read, on their way to the open group.
     events: Vec<u8>,
+    /// Bytes handed to the open group since the journal thread was last told to take it.
+    gathered_bytes: usize,
 }
 
 /// From when on a network may open the date after this one.
@@ -80,6 +86,8 @@ type Ticks = Box<dyn Fn() -> Instant>;
 pub(super) struct Shared {
     pub(super) core: RefCell<Core>,
     pub(super) durable: DurableHandle,
+    /// Links have handed over events that are not on their way to the disk yet.
+    pub(super) gathered: Notify,
     pub(super) stopping: CancellationToken,
     /// Networks that a connection sees to: told what they are owed by one only.
     pub(super) claims: RefCell<Vec<NetworkId>>,
@@ -133,11 +141,13 @@ impl EngineHandle {
             // Until the bank's zone is known.
             calendar: Calendar::new(CalendarDay::utc),
             events: Vec::new(),
+            gathered_bytes: 0,
         };
         Self {
             shared: Rc::new(Shared {
                 core: RefCell::new(core),
                 durable: journal.durable,
+                gathered: Notify::new(),
                 stopping,
                 claims: RefCell::default(),
                 gauges,
@@ -453,6 +463,7 @@ impl Core {
         let appended = self
             .appender
             .append(last, |group| group.extend_from_slice(&self.events));
+        self.gathered_bytes += self.events.len();
         self.events.clear();
         if let Err(error) = appended {
             self.fatal
@@ -547,6 +558,26 @@ impl Core {
             self.attest();
         }
         gauges.set_head(self.engine.last_seq());
+        self.kick();
+    }
+
+    /// As [`Self::flush`], for what one read of a link brought: whether all of it is on its
+    /// way, since it was enough for a group or nothing. Else others that are ready now may
+    /// join it.
+    pub(super) fn flush_read(&mut self, gauges: &Gauges) -> bool {
+        let enough = self.gathered_bytes >= GROUP_BYTES
+            || self.engine.last_seq() - self.attested_at >= self.options.attest_every;
+        if enough {
+            self.flush(gauges);
+        } else {
+            gauges.set_head(self.engine.last_seq());
+        }
+        enough || self.gathered_bytes == 0
+    }
+
+    /// Tells the journal thread to take what has gathered.
+    pub(super) fn kick(&mut self) {
+        self.gathered_bytes = 0;
         self.appender.kick();
     }
 }

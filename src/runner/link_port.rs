@@ -89,8 +89,9 @@ impl LinkPort {
         Ok(())
     }
 
-    /// End of what one socket read brought: all of it is decided, in order; the
-    /// journal thread is woken once, and this link will be once, when it is durable.
+    /// End of what one socket read brought: all of it is decided, in order. The journal
+    /// thread is told when whoever else is ready has had his turn; this link will be,
+    /// once, when it is durable.
     ///
     /// Deciding a batch at once lets its waits for memory overlap
     /// ([`Engine::prepare`](gapless_engine::Engine::prepare)).
@@ -107,8 +108,11 @@ impl LinkPort {
         core.execute_read(self.taken.drain(..), |tag, outcome| {
             outstanding.push_back((tag, outcome));
         });
-        core.flush(&self.shared.gauges);
+        let is_on_its_way = core.flush_read(&self.shared.gauges);
         drop(core);
+        if !is_on_its_way {
+            self.shared.gathered.notify_one();
+        }
         if let Some((_, last)) = self.outstanding.back() {
             self.shared
                 .wake_at(last.durable_at, Wake::Link(Rc::clone(&self.signal)));

@@ -9,12 +9,32 @@ use tokio::time::MissedTickBehavior;
 use super::clock::{self, WallClock};
 use super::core::EngineHandle;
 
-/// Wakes links and askers once per durable group. `durable` is notified by the
-/// journal thread, which does nothing else for them: it never writes a socket.
+/// Both directions between this thread and the journal's; never ends.
+///
+/// Wakes links and askers once per durable group: `durable` is notified by the journal
+/// thread, which does nothing else for them (it never writes a socket). And tells the
+/// journal thread to take what links have handed over.
 pub async fn release_durable(engine: EngineHandle, durable: Arc<Notify>) {
+    let release = async {
+        loop {
+            durable.notified().await;
+            engine.shared.release();
+        }
+    };
+    tokio::join!(release, close_groups(&engine));
+}
+
+/// Closes groups when nobody is ready to add to them.
+///
+/// Telling the journal thread with each link's read would send the first of a crowd to
+/// the disk alone, and all others would wait for that. So it is told in this task's turn,
+/// which comes when every connection that was ready has had its own. Nothing is waited
+/// for: a lone request's turn is followed by this one.
+async fn close_groups(engine: &EngineHandle) {
+    let shared = &engine.shared;
     loop {
-        durable.notified().await;
-        engine.shared.release();
+        shared.gathered.notified().await;
+        shared.core.borrow_mut().kick();
     }
 }
 

@@ -1,8 +1,8 @@
 //! Group commit: many events, one write, one sync.
 //!
-//! Producers encode events straight into the open group's buffer. The journal
-//! thread swaps that buffer for its own, so what gathers while one sync runs
-//! is the next group. No timer is involved: a lone event goes at once.
+//! Producers encode events straight into the open group's buffer, and say when it
+//! should go ([`Appender::kick`]). The journal thread then swaps that buffer for its
+//! own, so what gathers while one sync runs is the next group. No timer is involved.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -111,6 +111,8 @@ struct Shared {
     pending_bytes: AtomicUsize,
     durable_bytes: AtomicU64,
     stopping: AtomicBool,
+    /// Somebody wants what has gathered to go.
+    kicked: AtomicBool,
     options: CommitterOptions,
 }
 
@@ -308,8 +310,10 @@ impl Appender {
         }
     }
 
-    /// Wakes the journal thread: a system call only if it sleeps.
+    /// Has the journal thread write and sync what has gathered, as soon as it is done
+    /// with the group before. A system call only if it sleeps.
     pub fn kick(&self) {
+        self.shared.kicked.store(true, Ordering::Release);
         if let Some(waker) = &self.waker {
             waker.unpark();
         }
@@ -448,6 +452,7 @@ impl Worker {
             pending_bytes: AtomicUsize::new(0),
             durable_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            kicked: AtomicBool::new(false),
             options,
         });
         Self {
@@ -479,10 +484,13 @@ impl Worker {
         loop {
             // Read before the buffer: after the flag nothing is added.
             let stopping = self.shared.stopping.load(Ordering::Acquire);
-            match self.turn()? {
-                true => {}
-                false if stopping => return Ok(self.head),
-                false => thread::park(),
+            // Taken before the buffer, so that no kick is lost: what it was about is in.
+            if !self.shared.kicked.swap(false, Ordering::AcqRel) && !stopping {
+                thread::park();
+                continue;
+            }
+            if !self.turn()? && stopping {
+                return Ok(self.head);
             }
         }
     }
