@@ -228,6 +228,12 @@ impl AccountRow {
         Role::from_bytes(self.role).unwrap_or(Role::Suspense)
     }
 
+    /// Whether this is its role.
+    #[inline]
+    pub(crate) fn has_role(&self, role: Role) -> bool {
+        self.role == role.to_bytes()
+    }
+
     #[inline]
     pub(crate) const fn is_customer(&self) -> bool {
         self.role[0] == 0

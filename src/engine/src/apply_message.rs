@@ -32,11 +32,10 @@ impl Engine {
         for leg in t.legs.as_slice() {
             self.post(stamp.seq, t.business_date, *leg);
         }
-        let (record, continued) = self.transaction_record(stamp.seq, t);
-        let reference = self.remember(t.business_date, stamp.seq, record);
-        for slot in continued.into_iter().flatten() {
-            self.remember(t.business_date, stamp.seq, slot);
-        }
+        let reference = match self.plain_record(stamp.seq, t) {
+            Some(record) => self.remember(t.business_date, stamp.seq, record),
+            None => self.remember_other(stamp.seq, t),
+        };
         if let Some(card) = t.card {
             self.change_card(card, stamp.seq, |row| row.newest = reference);
         }
@@ -45,9 +44,11 @@ impl Engine {
         self.note(stamp, t.exception, t.network, t.amount);
     }
 
-    fn transaction_record(&self, seq: Seq, t: &TransactionEvent) -> (Record, [Option<Record>; 2]) {
+    /// The parts of a record that posted nothing and reported nothing.
+    #[inline(always)]
+    fn parts_of(&self, seq: Seq, t: &TransactionEvent) -> Parts {
         let base = self.memory.base_seq(t.business_date, seq);
-        let mut parts = Parts {
+        Parts {
             identity: t.identity,
             terms: t.terms,
             // Checked: the generation's events fit in 32 bits.
@@ -62,7 +63,39 @@ impl Engine {
             debit: u32::MAX,
             credit: u32::MAX,
             prev: t.prev,
+        }
+    }
+
+    /// What is remembered of nearly all transactions, in one slot: its amount was
+    /// posted between two accounts, or nothing was.
+    #[inline(always)]
+    fn plain_record(&self, seq: Seq, t: &TransactionEvent) -> Option<Record> {
+        if t.balances.is_some() || t.linked.is_some() {
+            return None;
+        }
+        let (flags, debit, credit) = match t.legs.as_slice() {
+            [] => (0, u32::MAX, u32::MAX),
+            [a, b]
+                if a.delta_minor.unsigned_abs() == t.amount.minor
+                    && b.delta_minor.unsigned_abs() == t.amount.minor =>
+            {
+                let (debit, credit) = if a.delta_minor < 0 { (a, b) } else { (b, a) };
+                (flags::POSTED, debit.account.0, credit.account.0)
+            }
+            _ => return None,
         };
+        Some(Record::pack(&Parts {
+            flags,
+            debit,
+            credit,
+            ..self.parts_of(seq, t)
+        }))
+    }
+
+    /// Remembers what [`Self::plain_record`] does not fit.
+    #[inline(never)]
+    fn remember_other(&mut self, seq: Seq, t: &TransactionEvent) -> RecordRef {
+        let mut parts = self.parts_of(seq, t);
         let mut continued = [None, None];
         if let Some(balances) = t.balances {
             let slot = self.slot(balances.currency).unwrap_or(u8::MAX);
@@ -83,31 +116,21 @@ impl Engine {
                     });
                 continued[0] = Some(Record::continuation(&legs, slot, RecordRef::NONE));
             }
-            return (Record::pack(&parts), continued);
-        }
-        match t.legs.as_slice() {
-            [] if !t.linked.is_some() => {}
-            [a, b]
-                if !t.linked.is_some()
-                    && a.delta_minor.unsigned_abs() == t.amount.minor
-                    && b.delta_minor.unsigned_abs() == t.amount.minor =>
-            {
-                let (debit, credit) = if a.delta_minor < 0 { (a, b) } else { (b, a) };
-                parts.flags = flags::POSTED;
-                parts.debit = debit.account.0;
-                parts.credit = credit.account.0;
-            }
-            legs => {
-                parts.flags = flags::WIDE;
-                let slot = self.slot(t.amount.currency).unwrap_or(u8::MAX);
-                let (first, second) = legs.split_at(legs.len().min(3));
-                continued[0] = Some(Record::continuation(first, slot, t.linked));
-                if !second.is_empty() {
-                    continued[1] = Some(Record::continuation(second, slot, t.linked));
-                }
+        } else {
+            parts.flags = flags::WIDE;
+            let legs = t.legs.as_slice();
+            let slot = self.slot(t.amount.currency).unwrap_or(u8::MAX);
+            let (first, second) = legs.split_at(legs.len().min(3));
+            continued[0] = Some(Record::continuation(first, slot, t.linked));
+            if !second.is_empty() {
+                continued[1] = Some(Record::continuation(second, slot, t.linked));
             }
         }
-        (Record::pack(&parts), continued)
+        let reference = self.remember(t.business_date, seq, Record::pack(&parts));
+        for slot in continued.iter().flatten() {
+            self.remember(t.business_date, seq, *slot);
+        }
+        reference
     }
 
     pub(crate) fn apply_reversal(&mut self, stamp: Stamp, r: &ReversalEvent) {
@@ -199,7 +222,8 @@ impl Engine {
             .iter()
             .find_map(|leg| {
                 let row = self.accounts.get(leg.account.0)?;
-                (row.role() == Role::Settlement(network)).then_some((row.currency, leg.delta_minor))
+                row.has_role(Role::Settlement(network))
+                    .then_some((row.currency, leg.delta_minor))
             })
             .unwrap_or((sent, 0))
     }

@@ -176,6 +176,13 @@ impl Totals {
     #[inline]
     pub fn date_mut(&mut self, date: Date, currency: Currency) -> Option<&mut DateTotals> {
         let key = (date, currency);
+        // The newest date's last currency, which for most banks is all there is.
+        let last = self.dates.len().wrapping_sub(1);
+        if let Some(totals) = self.dates.get(last)
+            && (totals.business_date, totals.currency) == key
+        {
+            return self.dates.get_mut(last);
+        }
         let at = match self
             .dates
             .binary_search_by_key(&key, |totals| (totals.business_date, totals.currency))

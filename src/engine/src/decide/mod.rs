@@ -5,6 +5,7 @@ mod admin;
 mod find;
 mod night;
 mod reconcile;
+mod relatives;
 mod reversal;
 mod transaction;
 

@@ -1,6 +1,7 @@
 //! Requests (0200) and advices (0220).
 
 use super::find::{Details, normal_identity, terms};
+use super::relatives::{Relatives, seen};
 use crate::account::{AccountRow, Role};
 use crate::card::CardRow;
 use crate::code::ResponseCode;
@@ -10,77 +11,11 @@ use crate::date::Date;
 use crate::engine::{Engine, pan_hash};
 use crate::event::{Answer, Counted, TransactionEvent};
 use crate::exception::ExceptionKind;
-use crate::ids::{AccountIx, AccountNumber, CardIx, NetworkId, Seq};
+use crate::ids::{AccountIx, AccountNumber, CardIx, NetworkId};
 use crate::legs::{Legs, TooMuch};
 use crate::limits::{MAX_AMOUNT_MINOR, MAX_SLOTS_PER_EVENT};
-use crate::lookup::{Names, Sight};
-use crate::memory::{Generation, seq_of};
 use crate::outcome::Balances;
-use crate::record::{Record, RecordRef, flags};
-use std::ops::ControlFlow;
-
-/// What the look-up of a message's relatives found.
-#[derive(Clone, Copy)]
-struct Relatives {
-    /// Its reversal came first.
-    tombstone: bool,
-    /// For an advice: the approved request of the same transaction, the newest if
-    /// there are several, and its sequence.
-    request: RecordRef,
-    request_seq: Seq,
-    /// For an advice: another advice has corrected that request already.
-    corrected: bool,
-    /// For a request: an advice of the same transaction has posted it already.
-    advised: bool,
-    /// It cannot be told from so many others that one may be a relative unseen.
-    hidden: bool,
-}
-
-impl Relatives {
-    const NONE: Self = Self {
-        tombstone: false,
-        request: RecordRef::NONE,
-        request_seq: 0,
-        corrected: false,
-        advised: false,
-        hidden: false,
-    };
-
-    fn consider(
-        &mut self,
-        engine: &Engine,
-        t: &Transaction,
-        details: &Details,
-        (reference, generation, record): (RecordRef, &Generation, &Record),
-    ) {
-        let (same, differs) = details.compare(record);
-        if differs || record.has(flags::ENTRY) {
-            return;
-        }
-        if record.has(flags::TOMBSTONE) {
-            // A tombstone of class "reversal" waits for any class.
-            self.tombstone |= record
-                .class()
-                .is_some_and(|class| class == Class::Reversal || class == t.class);
-        } else if t.class == Class::FinancialAdvice && same {
-            let seq = seq_of(generation, record);
-            if record.class() == Some(Class::FinancialRequest)
-                && record.code().is_approved()
-                && !record.has(flags::REVERSED)
-                && record.operation() == t.operation
-                && seq > self.request_seq
-            {
-                self.request = reference;
-                self.request_seq = seq;
-            }
-            self.corrected |= engine.memory.link(reference).is_some();
-        } else if same {
-            self.advised |= record.class() == Some(Class::FinancialAdvice)
-                && record.operation() == t.operation
-                && !record.has(flags::REVERSED);
-        }
-    }
-}
+use crate::record::flags;
 
 type Known<'a> = (CardIx, &'a CardRow);
 
@@ -110,15 +45,18 @@ impl Engine {
             event.card = Some(ix);
             event.prev = self.newest_reference(row);
             if row.has_loose_tombstone() {
-                relatives.tombstone |= self.loose_tombstone(row, &details, t.class);
+                let waits = self.loose_tombstone(row, &details, t.class);
+                relatives.add(seen::TOMBSTONE, waits);
             }
         }
         (event.business_date, event.settlement_date) = self.dates_of(t.network, t.settlement);
         // More than 12 digits is declined, and what is kept has 12.
         event.amount.minor = t.amount.minor.min(MAX_AMOUNT_MINOR);
-        event.code = if relatives.tombstone {
+        event.code = if relatives.has(seen::TOMBSTONE) {
             ResponseCode::DoNotHonour
-        } else if relatives.advised || (relatives.hidden && t.class == Class::FinancialRequest) {
+        } else if relatives.has(seen::ADVISED)
+            || (relatives.has(seen::HIDDEN) && t.class == Class::FinancialRequest)
+        {
             // The network stood in and has told us: this request came too late,
             // and its money has moved. Or it shares card, STAN, DE 7 and DE 37 with
             // so many others that nobody could say which of them is reversed.
@@ -147,41 +85,6 @@ impl Engine {
             event.corrects = self.counted_elsewhere(t, event);
         }
         Ok(())
-    }
-
-    /// Looks for the message itself (then its first answer is the answer), for
-    /// its tombstone, and for an advice's request.
-    #[inline]
-    fn relatives(
-        &self,
-        t: &Transaction,
-        event: &TransactionEvent,
-        details: &Details,
-    ) -> Result<Relatives, Answer> {
-        let mut relatives = Relatives::NONE;
-        let names = Names::from(&event.identity);
-        let seen = self
-            .memory
-            .relatives(&names, |reference, generation, record| {
-                if record.is_same_message(&event.identity, t.class) {
-                    let asked = Some((event.terms, t.amount.minor));
-                    return ControlFlow::Break(self.repeat(reference, generation, record, asked));
-                }
-                relatives.consider(self, t, details, (reference, generation, record));
-                ControlFlow::Continue(())
-            });
-        match seen {
-            ControlFlow::Break(answer) => return Err(answer),
-            // What was seen of it is not all, and which part is chance.
-            ControlFlow::Continue(Sight::Crowd) => {
-                return Ok(Relatives {
-                    hidden: true,
-                    ..Relatives::NONE
-                });
-            }
-            ControlFlow::Continue(Sight::All | Sight::Relatives) => {}
-        }
-        Ok(relatives)
     }
 
     /// Whether there is no room to remember another message of this class.
@@ -442,7 +345,9 @@ impl Engine {
         if t.operation.is_inquiry() {
             return ResponseCode::Approved;
         }
-        if relatives.hidden || (relatives.request.is_some() && relatives.corrected) {
+        if relatives.has(seen::HIDDEN)
+            || (relatives.request.is_some() && relatives.has(seen::CORRECTED))
+        {
             event.exception = Some(ExceptionKind::AdviceAgain);
             return ResponseCode::Approved;
         }
