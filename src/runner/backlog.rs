@@ -140,17 +140,12 @@ impl Backlog {
     }
 
     fn make_room(&mut self) {
-        let ns_per_kib = match self.ns_per_kib {
-            // The first group of a backlog has no neighbour yet.
-            0 => self.last_ns_per_kib,
-            smoothed => smoothed,
-        };
         self.room = match self.longest {
-            Some(longest) if self.stands && ns_per_kib > 0 => {
+            Some(longest) if self.stands && self.ns_per_kib > 0 => {
                 // A quarter is left for the way back to the peer, and for the pace's
                 // going up and down.
                 let ns = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX) / 4 * 3;
-                let bytes = ns.saturating_mul(1_024) / ns_per_kib;
+                let bytes = ns.saturating_mul(1_024) / self.ns_per_kib;
                 usize::try_from(bytes).map_or(usize::MAX, |bytes| bytes.max(ALWAYS_BYTES))
             }
             _ => usize::MAX,
@@ -317,6 +312,27 @@ mod tests {
                     assert_eq!(refused, 0, "{offered} in a ms, {slow_ms} ms");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn slow_syncs_at_any_moment_refuse_nobody() {
+        // One group in thirty takes 50 to 150 ms, two in a row as it happens; loads
+        // around the one from which on groups are timed.
+        for offered in [5_u64, 10, 12, 20, 100] {
+            let state = Cell::new(offered);
+            let draw = |below: u64| {
+                let next = state.get().wrapping_mul(6_364_136_223_846_793_005);
+                let next = next.wrapping_add(1_442_695_040_888_963_407);
+                state.set(next);
+                (next >> 33) % below
+            };
+            let mut world = World::new(SECOND);
+            let refused = world.run(60_000, offered, |bytes| match draw(30) {
+                0 => Duration::from_millis(50 + draw(100)),
+                _ => Duration::from_micros(500 + draw(1_000) + bytes / 1_000),
+            });
+            assert_eq!(refused, 0, "{offered} in a ms");
         }
     }
 
