@@ -17,6 +17,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use gapless_engine::code::ResponseCode;
@@ -87,6 +88,8 @@ pub struct Adapter {
     reversal_echo: FieldSet,
     reconciliation_echo: FieldSet,
     management_echo: FieldSet,
+    /// The date told last, and its digits: the same one nearly always.
+    told_date: Cell<(Date, [u8; 6])>,
 }
 
 /// What to do with a message.
@@ -162,6 +165,7 @@ impl Adapter {
             reversal_echo: echo(4),
             reconciliation_echo: echo(5),
             management_echo: echo(8),
+            told_date: Cell::new((Date(0), respond::yymmdd(Date(0)))),
             keys,
             semantics,
             rules,

@@ -107,12 +107,11 @@ impl Adapter {
 
     /// MMDD, or YYMMDD in 1993.
     pub(super) fn put_date(&self, builder: &mut Builder<'_, '_>, field: u8, date: Date) {
-        let (year, month, day) = date.ymd();
-        let mut digits = [0; 6];
-        put_digits(
-            &mut digits,
-            u64::from(year % 100) * 10_000 + u64::from(month) * 100 + u64::from(day),
-        );
+        let (told, mut digits) = self.told_date.get();
+        if told != date {
+            digits = yymmdd(date);
+            self.told_date.set((date, digits));
+        }
         let [_, _, mmdd @ ..] = &digits;
         match self.semantics.settlement_date_digits {
             6 => builder.text(field, &digits),
@@ -131,6 +130,16 @@ impl Adapter {
             builder.text(RESPONSE_CODE, two);
         }
     }
+}
+
+pub(super) fn yymmdd(date: Date) -> [u8; 6] {
+    let (year, month, day) = date.ymd();
+    let mut digits = [0; 6];
+    put_digits(
+        &mut digits,
+        u64::from(year % 100) * 10_000 + u64::from(month) * 100 + u64::from(day),
+    );
+    digits
 }
 
 /// Whether its answer tells the settlement date: network management has none, and a

@@ -269,13 +269,33 @@ impl<'a> Message<'a> {
         };
         let value = self.value(span);
         match span.code() {
-            Code::Ascii => decimal(field, value, b'0'),
+            Code::Ascii => match self.short_decimal(span, b'0') {
+                Some(number) => Ok(number),
+                None => decimal(field, value, b'0'),
+            },
             Code::Ebcdic => decimal(field, value, 0xf0),
             Code::PackedLeft => packed_decimal(field, value, false),
             Code::PackedRight => packed_decimal(field, value, span.padded()),
             _ => Err(FieldError::NotNumeric(field)),
         }
         .map(Some)
+    }
+
+    /// Up to sixteen digits, as most numbers are: eight at a time, with whatever stands
+    /// before them in the frame masked out. `None` says that it takes a closer look.
+    #[inline(always)]
+    fn short_decimal(&self, span: Span, zero: u8) -> Option<u64> {
+        let (bytes, end) = (span.bytes(), span.start() + span.bytes());
+        let ends = self.frame.get(..end)?;
+        let (before, last) = ends.split_last_chunk::<8>()?;
+        match bytes {
+            1..=8 => last_digits(*last, bytes, zero),
+            9..=16 => {
+                let first = last_digits(*before.last_chunk::<8>()?, bytes - 8, zero)?;
+                Some(first * 100_000_000 + last_digits(*last, 8, zero)?)
+            }
+            _ => None,
+        }
     }
 
     /// An amount of class x+n: its side and its magnitude; `None` if the field
@@ -432,8 +452,16 @@ fn decimal(field: u8, digits: &[u8], zero: u8) -> Result<u64, FieldError> {
 /// Eight digits at once: pairs, then fours, then all of them.
 #[inline(always)]
 fn eight_digits(digits: [u8; 8], zero: u8) -> Option<u64> {
+    last_digits(digits, 8, zero)
+}
+
+/// The last of eight digits, one to eight of them; the other bytes may be anything.
+#[inline(always)]
+fn last_digits(digits: [u8; 8], count: usize, zero: u8) -> Option<u64> {
     let zeros = 0x0101_0101_0101_0101 * u64::from(zero);
-    let values = u64::from_le_bytes(digits) ^ zeros;
+    // The first of the bytes are the lowest of the word.
+    let counted = u64::MAX << (8 * (8 - count));
+    let values = (u64::from_le_bytes(digits) ^ zeros) & counted;
     if !classes::digit_values(values) {
         return None;
     }
