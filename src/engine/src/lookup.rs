@@ -248,6 +248,16 @@ impl Memory {
         names: &Names,
         see: &mut dyn FnMut(RecordRef, &'a Generation, &'a Record) -> ControlFlow<B>,
     ) -> ControlFlow<B, Sight> {
+        // Most likely all of them are needed, once those of the locator are seen.
+        if let Some(index) = self.index() {
+            for transmitted in both(names.transmitted) {
+                let longer = Names {
+                    transmitted,
+                    ..*names
+                };
+                index.fetch(Level::Transmitted.hash(&longer));
+            }
+        }
         let mut tally = Tally {
             names,
             counts: [[0; 2]; 2],
