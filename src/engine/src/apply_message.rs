@@ -4,7 +4,7 @@
 use crate::account::Role;
 use crate::apply::Stamp;
 use crate::code::ResponseCode;
-use crate::command::{Amount, Class, Identity, Operation};
+use crate::command::{Amount, Class, Operation};
 use crate::date::Date;
 use crate::engine::Engine;
 use crate::event::{Counted, Finding, ReversalEvent, TransactionEvent};
@@ -20,7 +20,8 @@ impl Engine {
     pub(crate) fn remember(&mut self, date: Date, seq: Seq, record: Record) -> RecordRef {
         self.hashes.rolled = mix::mix2(self.hashes.rolled, record.hash());
         let reference = self.memory.append(date, seq, record);
-        if !reference.is_some() {
+        if !reference.is_some() || self.memory.notes.any() {
+            // No room, or what `foresee` looks at was not lent before: a fault of the caller's.
             self.diverged(seq);
         }
         reference
@@ -166,14 +167,7 @@ impl Engine {
         };
         self.remember(r.business_date, stamp.seq, Record::pack(&parts));
         if let Some(tombstone) = &r.tombstone {
-            parts.identity = Identity {
-                key: 0,
-                locator: tombstone.locator,
-                transmitted: tombstone.transmitted,
-                rrn: tombstone.rrn,
-                acquirer: tombstone.acquirer,
-                forwarder: tombstone.forwarder,
-            };
+            parts.identity = tombstone.identity();
             parts.code = ResponseCode::DoNotHonour;
             // "Reversal" stands for any class: no original is one.
             parts.class = tombstone.class.unwrap_or(Class::Reversal);

@@ -245,7 +245,7 @@ impl Engine {
             let gone = self
                 .cards
                 .get(card.ix.0)
-                .is_some_and(|row| self.newest_of(row).is_none());
+                .is_some_and(|row| !self.newest_reference(row).is_some());
             self.change_card(card.ix, seq, |row| {
                 row.set_terms(&terms);
                 if gone {

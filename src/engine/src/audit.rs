@@ -6,6 +6,7 @@ use crate::engine::{Engine, Hashes, pan_hash};
 use crate::ids::CardIx;
 use crate::invariants::{self as inv, Breach};
 use crate::limits::SEALS_UNTIL_FORGOTTEN;
+use crate::memory::seq_of;
 use crate::record::flags;
 
 /// Recomputes sums, hashes and counts from the rows and compares.
@@ -98,7 +99,7 @@ fn audit_cards(engine: &Engine, hashes: &mut Hashes) -> Result<(), Breach> {
             return Err(Breach::Place);
         }
         // Until a generation has been dropped, every chain starts somewhere.
-        if row.newest.is_some() && !dropped && engine.memory.get(row.newest).is_none() {
+        if row.newest.is_some() && !dropped && !engine.newest_reference(row).is_some() {
             return Err(Breach::Chain);
         }
     }
@@ -127,15 +128,18 @@ fn audit_memory(engine: &Engine) -> Result<(), Breach> {
                 return Err(Breach::Chain);
             }
             last = record.seq_delta();
-            if let Some((older_generation, older)) = engine.memory.get(record.prev()) {
-                let seq = |base: u64, delta: u32| base + u64::from(delta);
-                // One into a generation that was dropped may name a newer one.
-                if !dropped
-                    && seq(older_generation.base_seq, older.seq_delta())
-                        >= seq(generation.base_seq, record.seq_delta())
-                {
-                    return Err(Breach::Chain);
-                }
+            // One into a generation that was dropped may name a newer one.
+            if !dropped
+                && record.prev().is_some()
+                && !engine
+                    .memory
+                    .is_kept(record.prev(), seq_of(generation, record))
+            {
+                return Err(Breach::Chain);
+            }
+            let older = engine.memory.held(record.prev()).filter(|_| !dropped);
+            if older.is_some_and(|(of, older)| seq_of(of, older) >= seq_of(generation, record)) {
+                return Err(Breach::Chain);
             }
             if record.has(flags::POSTED) {
                 for account in [record.debit(), record.credit()] {

@@ -261,7 +261,7 @@ impl Engine {
         settlement: Date,
         amount: u64,
     ) -> Result<(), Breach> {
-        if self.memory.room_with_reserve() < crate::limits::MAX_SLOTS_PER_EVENT
+        if self.memory.places() < crate::limits::MAX_SLOTS_PER_EVENT
             || self.memory.next_position(date).is_none()
         {
             return Err(Breach::Room);

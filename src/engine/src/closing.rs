@@ -9,7 +9,7 @@ use crate::ids::{AccountIx, AccountNumber, Currency, Seq};
 use crate::limits::SEALS_UNTIL_FORGOTTEN;
 use crate::memory::seq_of;
 use crate::night::DayEnd;
-use crate::record::RecordRef;
+use crate::record::{Record, RecordRef};
 
 /// Whose account a posting is on: what never changes of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +61,38 @@ impl Engine {
     }
 
     /// Sequence of the transaction that an event reverses or corrects; `None` when
-    /// there is none, or it is no longer remembered.
-    #[must_use]
-    pub fn original_of(&self, event: &Event) -> Option<Seq> {
+    /// there is none, or it is no longer remembered. `read` reads a spilled slot.
+    ///
+    /// # Errors
+    /// What `read` gives, or `None` when it is no such slot.
+    pub fn original_of<E>(
+        &self,
+        event: &Event,
+        read: impl FnOnce(Date, u32) -> Result<[u8; Record::BYTES], E>,
+    ) -> Result<Option<Seq>, Option<E>> {
         let reference: RecordRef = match &event.body {
             Body::Transaction(t) => t.linked,
             Body::Reversal(r) => r.original,
             _ => RecordRef::NONE,
         };
-        let (generation, record) = self.memory.get(reference)?;
         // One into a generation that was dropped may name a newer one.
-        Some(seq_of(generation, record)).filter(|seq| *seq < event.seq)
+        if !self.memory.is_kept(reference, event.seq) {
+            return Ok(None);
+        }
+        let Some(generation) = self.memory.at_tag(reference.tag()) else {
+            return Ok(None);
+        };
+        let position = reference.position();
+        let record = if position < generation.spilled.slots {
+            let bytes = read(generation.date, position).map_err(Some)?;
+            Record::from_bytes(&bytes).map_err(|_| None)?
+        } else {
+            match generation.records.get(position) {
+                Some(record) => *record,
+                None => return Ok(None),
+            }
+        };
+        Ok(Some(seq_of(generation, &record)).filter(|seq| *seq < event.seq))
     }
 
     /// No event before this sequence is dated `date`, one of those that are kept.

@@ -157,10 +157,16 @@ impl Engine {
             return self.execute_transaction(command, transaction, log);
         }
         let event = match self.decide(command) {
+            Decision::Answer(Answer::Wanting) => return self.wanting(&command.request),
             Decision::Answer(answer) => return answer,
             Decision::Event(event) => event,
         };
-        if let Err(breach) = self.check(&event) {
+        self.foresee(&event);
+        let checked = self.check(&event);
+        if self.memory.notes.any() {
+            return self.wanting(&command.request);
+        }
+        if let Err(breach) = checked {
             self.breaches = self.breaches.saturating_add(1);
             self.last_breach = Some(breach);
             return self.malfunction(&command.request);
@@ -180,7 +186,11 @@ impl Engine {
         log: &mut Vec<u8>,
     ) -> Answer {
         let mut event = TransactionEvent::blank(transaction);
-        if let Err(answer) = self.decide_transaction(transaction, command.day, &mut event) {
+        let decided = self.decide_transaction(transaction, command.day, &mut event);
+        if self.memory.notes.any() {
+            return self.wanting(&command.request);
+        }
+        if let Err(answer) = decided {
             return answer;
         }
         let stamp = Stamp {
@@ -188,7 +198,14 @@ impl Engine {
             time_us: command.time_us.max(self.last_time_us),
         };
         let consistent = self.is_consistent();
-        if let Err(breach) = self.check_transaction(stamp.seq, &event, consistent) {
+        if self.memory.spilled > 0 {
+            self.foresee_transaction(&event);
+        }
+        let checked = self.check_transaction(stamp.seq, &event, consistent);
+        if self.memory.notes.any() {
+            return self.wanting(&command.request);
+        }
+        if let Err(breach) = checked {
             self.breaches = self.breaches.saturating_add(1);
             self.last_breach = Some(breach);
             return self.refusal(ResponseCode::Malfunction);
@@ -196,6 +213,18 @@ impl Engine {
         self.apply_transaction(stamp, &event);
         crate::codec::encode_transaction(log, stamp.seq, stamp.time_us, &event);
         Answer::Message(event.outcome(stamp.seq))
+    }
+
+    /// What was looked at is not at hand: it comes from a file, or cannot be read, and
+    /// then nobody may guess.
+    #[cold]
+    fn wanting(&mut self, request: &Request) -> Answer {
+        if self.memory.notes.is_unreadable() {
+            self.memory.notes.take();
+            self.memory.lent.forget_unreadable();
+            return self.malfunction(request);
+        }
+        Answer::Wanting
     }
 
     fn malfunction(&self, request: &Request) -> Answer {

@@ -339,6 +339,10 @@ pub enum Answer {
     Night(NightOutcome),
     /// Nothing to say.
     Done,
+    /// Nothing is decided: what was remembered before must be fetched from files
+    /// first. [`crate::Engine::wanted`] tells which, [`crate::Engine::lend`] takes it;
+    /// then the command comes again.
+    Wanting,
 }
 
 /// A row that an event changes.
@@ -442,6 +446,20 @@ impl Event {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+impl Tombstone {
+    /// What it is remembered by.
+    pub(crate) const fn identity(&self) -> Identity {
+        Identity {
+            key: 0,
+            locator: self.locator,
+            transmitted: self.transmitted,
+            rrn: self.rrn,
+            acquirer: self.acquirer,
+            forwarder: self.forwarder,
         }
     }
 }

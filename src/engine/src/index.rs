@@ -11,6 +11,8 @@ use crate::prepare::fetch;
 
 const SLOTS: usize = 10;
 const EMPTY: u32 = u32::MAX;
+/// No entry's [`Index::home`].
+pub(crate) const NO_HOME: u32 = u32::MAX;
 const AVERAGE_PER_BUCKET: u32 = 8;
 
 #[derive(Clone, Debug)]
@@ -113,6 +115,22 @@ impl Index {
         (bucket as usize, tag)
     }
 
+    /// Where entries of a hash belong: enough to take one out again, and to tell
+    /// strangers apart. Never [`NO_HOME`].
+    #[inline]
+    pub const fn home(hash: u64) -> u32 {
+        let home = (mix1(hash) >> 32) as u32;
+        // The two last homes are in one bucket.
+        if home == NO_HOME { NO_HOME - 1 } else { home }
+    }
+
+    /// Whether a position was put in with this hash.
+    pub fn has(&self, hash: u64, position: u32) -> bool {
+        let (home, tag) = self.place(hash);
+        self.steps_to(home, |bucket| bucket.slot_of(tag, position).is_some())
+            .is_some()
+    }
+
     /// Positions whose hash may be this one: the caller compares.
     #[inline(always)]
     pub fn candidates(&self, hash: u64) -> Candidates<'_> {
@@ -203,7 +221,27 @@ impl Index {
     /// Takes out a position that was put in with this hash. `false` when it is not there.
     pub fn remove(&mut self, hash: u64, position: u32) -> bool {
         let (home, tag) = self.place(hash);
-        let Some(steps) = self.steps_to(home, tag, position) else {
+        self.remove_from(home, |bucket| {
+            bucket.slot_of(tag, position).map(|_| (tag, position))
+        })
+    }
+
+    /// Takes out a position that no other entry has, by [`Self::home`]. `false` when it
+    /// is not there.
+    pub fn remove_at(&mut self, home: u32, position: u32) -> bool {
+        let home = (u64::from(home) * (self.buckets.len() as u64)) >> 32;
+        self.remove_from(home as usize, |bucket| {
+            let slot = bucket
+                .positions
+                .iter()
+                .position(|there| *there == position)?;
+            Some((*bucket.tags.get(slot)?, position))
+        })
+    }
+
+    /// Takes out the entry that `find` finds in the row of buckets from `home` on.
+    fn remove_from(&mut self, home: usize, find: impl Fn(&Bucket) -> Option<(u16, u32)>) -> bool {
+        let Some(steps) = self.steps_to(home, |bucket| find(bucket).is_some()) else {
             return false;
         };
         let mut at = home;
@@ -217,17 +255,19 @@ impl Index {
                 at + 1
             };
         }
-        if let Some(bucket) = self.buckets.get_mut(at) {
+        if let Some(bucket) = self.buckets.get_mut(at)
+            && let Some((tag, position)) = find(bucket)
+        {
             bucket.take(tag, position);
         }
         true
     }
 
     /// How many buckets behind its home an entry lies.
-    fn steps_to(&self, home: usize, tag: u16, position: u32) -> Option<usize> {
+    fn steps_to(&self, home: usize, is_in: impl Fn(&Bucket) -> bool) -> Option<usize> {
         let around = self.buckets.iter().skip(home).chain(self.buckets.iter());
         for (steps, bucket) in around.take(self.buckets.len()).enumerate() {
-            if bucket.slot_of(tag, position).is_some() {
+            if is_in(bucket) {
                 return Some(steps);
             }
             if bucket.passed == 0 {
@@ -320,8 +360,17 @@ mod tests {
                 assert!(index.insert(u64::from(n / 3), n));
                 // The round before goes while this one comes.
                 if let Some(old) = n.checked_sub(1000) {
-                    assert!(index.remove(u64::from(old / 3), old));
-                    assert!(!index.remove(u64::from(old / 3), old));
+                    let hash = u64::from(old / 3);
+                    assert!(index.has(hash, old));
+                    // By the hash, and by no more than its home.
+                    if old.is_multiple_of(2) {
+                        assert!(index.remove(hash, old));
+                    } else {
+                        assert!(index.remove_at(Index::home(hash), old));
+                    }
+                    assert!(!index.has(hash, old));
+                    assert!(!index.remove(hash, old));
+                    assert!(!index.remove_at(Index::home(hash), old));
                 }
                 if n.is_multiple_of(97) {
                     assert!(index.candidates(u64::from(n / 3)).any(|found| found == n));

@@ -12,10 +12,10 @@ use crate::date::Date;
 use crate::engine::{CurrencyAccounts, Engine, Options};
 use crate::ids::{AccountIx, CardIx};
 use crate::invariants;
-use crate::limits::MAX_GENERATIONS;
-use crate::record::Record;
+use crate::memory::Memory;
+use crate::record::{Record, RecordRef};
 use crate::residue::{self, Residue};
-use crate::table::Chunked;
+use crate::spill::Freed;
 
 /// Why stored state does not load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,8 +64,11 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct Loader {
     engine: Engine,
-    generations: Vec<(Date, Chunked<Record>)>,
     residue: Vec<u8>,
+    /// How far each generation's records are where they are looked up.
+    entered: Vec<(Date, u32)>,
+    /// What spilled reversals mark.
+    marks: Vec<(Date, u32, [RecordRef; 2])>,
 }
 
 impl Engine {
@@ -74,8 +77,9 @@ impl Engine {
     pub fn loader(options: Options) -> Loader {
         Loader {
             engine: Self::new(options),
-            generations: Vec::with_capacity(MAX_GENERATIONS),
             residue: Vec::new(),
+            entered: Vec::new(),
+            marks: Vec::new(),
         }
     }
 }
@@ -127,28 +131,106 @@ impl Loader {
     /// # Errors
     /// [`LoadError`].
     pub fn record(&mut self, date: Date, bytes: &[u8]) -> Result<(), LoadError> {
-        let at = match self.generations.iter().rposition(|(d, _)| *d == date) {
-            Some(at) => at,
-            None if self.generations.len() >= 2 * MAX_GENERATIONS => {
-                return Err(LoadError::Capacity("dates"));
-            }
-            None => {
-                let capacity = self.engine.options.capacity.remembered;
-                self.generations
-                    .push((date, Chunked::with_capacity(capacity)));
-                self.generations.len() - 1
-            }
-        };
-        if let Some((_, records)) = self.generations.get_mut(at) {
-            let position = records.len();
-            let record = Record::from_bytes(bytes).map_err(|error| LoadError::Record {
-                date,
-                position,
-                error,
-            })?;
-            records.push(record);
+        let memory = &mut self.engine.memory;
+        let record = Record::from_bytes(bytes).map_err(|error| LoadError::Record {
+            date,
+            position: memory.loaded(date),
+            error,
+        })?;
+        memory
+            .push_loaded(date, record)
+            .ok_or(LoadError::Capacity("dates"))
+    }
+
+    /// The engine as far as it is loaded: what it holds in memory, and may let go of.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// As [`Engine::lend`].
+    pub fn lend(&mut self, block: crate::BlockRef, bytes: Option<&[u8]>) {
+        self.engine.lend(block, bytes);
+    }
+
+    /// As [`Engine::spill`], of records that are loaded. `None`: first something is to
+    /// be lent that [`Engine::wanted`] tells.
+    ///
+    /// # Errors
+    /// [`LoadError::Capacity`].
+    pub fn spill(&mut self, date: Date, until: u32) -> Result<Option<Freed>, LoadError> {
+        if !self.enter(date, until)? {
+            return Ok(None);
         }
-        Ok(())
+        let memory = &mut self.engine.memory;
+        if let Some(generation) = memory.generation(date) {
+            let marks = Memory::marks_of(generation, generation.spilled.slots, until);
+            self.marks
+                .extend(marks.map(|(delta, marked)| (date, delta, marked)));
+        }
+        Ok(memory.spill(date, until, u32::MAX))
+    }
+
+    /// Puts records where they are looked up; `false` when something is wanted.
+    fn enter(&mut self, date: Date, until: u32) -> Result<bool, LoadError> {
+        let Engine {
+            memory, options, ..
+        } = &mut self.engine;
+        let most = options
+            .capacity
+            .remembered
+            .saturating_add(options.capacity.reserve());
+        let others = self.entered.iter().filter(|(of, _)| *of != date);
+        let others: u64 = others.map(|(_, len)| u64::from(*len)).sum();
+        if others + u64::from(until) > most.into() {
+            return Err(LoadError::Capacity("remembered transactions"));
+        }
+        let at = self.entered.iter().position(|(of, _)| *of == date);
+        let at = at.unwrap_or_else(|| {
+            self.entered.push((date, 0));
+            self.entered.len() - 1
+        });
+        let Some((_, entered)) = self.entered.get_mut(at) else {
+            return Ok(true);
+        };
+        *entered = memory.enter_loaded(date, *entered, until);
+        if *entered < until && !memory.notes.any() {
+            return Err(LoadError::Capacity("remembered transactions"));
+        }
+        Ok(*entered >= until)
+    }
+
+    /// Puts every record where it is looked up, once all parts are there. `false`:
+    /// first something is to be lent that [`Engine::wanted`] tells.
+    ///
+    /// # Errors
+    /// [`LoadError`]: the parts are not complete, or do not belong together.
+    pub fn settle(&mut self) -> Result<bool, LoadError> {
+        let residue = residue::read(&self.residue).ok_or(LoadError::Residue)?;
+        let capacity = self.engine.options.capacity;
+        let most = capacity.remembered.saturating_add(capacity.reserve());
+        let mut all = 0u32;
+        let mut last = None;
+        for (date, base_seq, len) in &residue.generations {
+            let memory = &mut self.engine.memory;
+            if memory.loaded(*date) < *len {
+                return Err(LoadError::Missing("remembered transactions"));
+            }
+            all = all.saturating_add(*len);
+            if all > most {
+                return Err(LoadError::Capacity("remembered transactions"));
+            }
+            // In order of dates.
+            if last.is_some_and(|last| last >= *date) || self.engine.spilled(*date) > *len {
+                return Err(LoadError::Disagree("the generations"));
+            }
+            last = Some(*date);
+            self.engine.memory.cut_loaded(*date, *base_seq, *len);
+            if !self.enter(*date, *len)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Takes the residue, as [`Engine::residue`] gave it.
@@ -166,7 +248,10 @@ impl Loader {
     ///
     /// # Errors
     /// [`LoadError`]: the parts are not complete, or do not belong together.
-    pub fn finish(self) -> Result<Engine, LoadError> {
+    pub fn finish(mut self) -> Result<Engine, LoadError> {
+        if !self.settle()? {
+            return Err(LoadError::Missing("remembered transactions in files"));
+        }
         let residue = residue::read(&self.residue).ok_or(LoadError::Residue)?;
         let mut engine = self.engine;
         engine.genesis = residue.genesis;
@@ -177,7 +262,7 @@ impl Loader {
         engine.last_time_us = residue.last_time_us;
         engine.hashes.rolled = residue.rolled;
         take_internal(&mut engine, &residue)?;
-        take_generations(&mut engine, self.generations, &residue)?;
+        take_generations(&mut engine, &self.marks, &residue)?;
         take_rows(&mut engine, &residue)?;
         engine.exceptions = residue.exceptions;
         engine.totals = residue.totals;
@@ -207,30 +292,19 @@ fn take_internal(engine: &mut Engine, residue: &Residue) -> Result<(), LoadError
 
 fn take_generations(
     engine: &mut Engine,
-    mut loaded: Vec<(Date, Chunked<Record>)>,
+    marks: &[(Date, u32, [RecordRef; 2])],
     residue: &Residue,
 ) -> Result<(), LoadError> {
-    for (date, base_seq, len) in &residue.generations {
-        let at = loaded.iter().position(|(d, _)| d == date);
-        let records = at.map(|at| loaded.swap_remove(at).1);
-        if records.as_ref().map_or(0, Chunked::len) < *len {
-            return Err(LoadError::Missing("remembered transactions"));
-        }
-        if *len > engine.memory.room_with_reserve() {
-            return Err(LoadError::Capacity("remembered transactions"));
-        }
-        // In order of dates, and never two of one tag.
-        if engine
-            .memory
-            .generations
-            .last()
-            .is_some_and(|last| last.date >= *date)
-        {
+    let counted = |date| residue.generations.iter().any(|(of, ..)| *of == date);
+    let memory = &mut engine.memory;
+    // Of a date that the mark does not count yet, or no longer.
+    for other in memory.generations.extract_if(.., |one| !counted(one.date)) {
+        if other.spilled.slots > 0 {
             return Err(LoadError::Disagree("the generations"));
         }
-        engine.memory.take(*date, *base_seq, records, *len);
+        memory.used -= other.records.len();
     }
-    engine.memory.mark_anew();
+    memory.mark_anew(marks);
     Ok(())
 }
 

@@ -16,6 +16,7 @@
 //! load, and does not change when another generation is forgotten.
 
 use crate::command::{Class, Identity, Original};
+use crate::index::Index;
 use crate::limits::{CROWD, MAX_GENERATIONS};
 use crate::memory::{Generation, Memory};
 use crate::mix::mix2;
@@ -211,9 +212,10 @@ impl Memory {
         let Some(index) = self.index() else {
             return ControlFlow::Continue(counts);
         };
-        for position in index.candidates(level.hash(names)) {
+        let hash = level.hash(names);
+        for position in index.candidates(hash) {
             let reference = RecordRef(position);
-            if let Some((generation, record)) = self.get(reference)
+            if let Some((generation, record)) = self.candidate(hash, reference)
                 && level.is_name_of(names, record)
             {
                 counts.add(reference);
@@ -248,16 +250,6 @@ impl Memory {
         names: &Names,
         see: &mut dyn FnMut(RecordRef, &'a Generation, &'a Record) -> ControlFlow<B>,
     ) -> ControlFlow<B, Sight> {
-        // Most likely all of them are needed, once those of the locator are seen.
-        if let Some(index) = self.index() {
-            for transmitted in both(names.transmitted) {
-                let longer = Names {
-                    transmitted,
-                    ..*names
-                };
-                index.fetch(Level::Transmitted.hash(&longer));
-            }
-        }
         let mut tally = Tally {
             names,
             counts: [[0; 2]; 2],
@@ -373,6 +365,24 @@ impl Memory {
         found.break_value()
     }
 
+    /// Looks at all that [`Self::longer_hash`] compares a record of these names with.
+    pub fn foresee_place(&self, names: &Names) {
+        let locator = u64::from(names.locator);
+        if !self
+            .index()
+            .is_some_and(|index| index.may_have(locator, CROWD))
+        {
+            return;
+        }
+        for level in LEVELS {
+            let all = |_, _: &Generation, _: &Record| ControlFlow::<()>::Continue(());
+            match self.under(level, names, all) {
+                ControlFlow::Continue(counts) if counts.is_full() => {}
+                _ => return,
+            }
+        }
+    }
+
     /// Where a record goes that is not in the look-up table yet, when it is an entry or
     /// the locator may be a crowd's.
     pub fn longer_hash(&self, reference: RecordRef, record: &Record) -> u64 {
@@ -398,6 +408,16 @@ impl Memory {
 pub(crate) fn hashes(record: &Record) -> impl Iterator<Item = u64> {
     let names = Names::from(record);
     LEVELS.into_iter().map(move |level| level.hash(&names))
+}
+
+/// The home of a record's entry; `None` when it has none.
+pub(crate) fn home_of(index: &Index, reference: RecordRef, record: &Record) -> Option<u32> {
+    if record.is_continuation() || record.locator() == 0 {
+        return None;
+    }
+    hashes(record)
+        .find(|hash| index.has(*hash, reference.0))
+        .map(Index::home)
 }
 
 /// A part as it is, and absent.

@@ -134,12 +134,12 @@ proptest! {
         // Loaded: in the same places, as far as that can be seen.
         let mut loaded = Memory::new(Capacity::SMALL, true);
         for generation in &memory.generations {
-            let records = generation.records.iter().copied().fold(
-                crate::table::Chunked::with_capacity(0),
-                |mut records, record| { records.push(record); records },
-            );
-            let len = records.len();
-            loaded.take(generation.date, generation.base_seq, Some(records), len);
+            for record in generation.records.iter() {
+                loaded.push_loaded(generation.date, *record).unwrap();
+            }
+            let len = generation.records.len();
+            loaded.cut_loaded(generation.date, generation.base_seq, len);
+            prop_assert_eq!(loaded.enter_loaded(generation.date, 0, len), len);
         }
         let seen = |memory: &Memory, names: &Names| {
             let mut seen = vec![];

@@ -8,6 +8,7 @@ use crate::legs::Legs;
 use crate::limits::{CROWD, Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generation_tag};
 use crate::lookup;
 use crate::record::{Record, RecordRef, flags};
+use crate::spill::{Lent, Notes, Spilled};
 use crate::table::Chunked;
 
 /// Places given back per record that comes: what is forgotten is gone long before
@@ -20,7 +21,11 @@ pub(crate) struct Generation {
     pub date: Date,
     /// Sequence of its first event.
     pub base_seq: Seq,
+    /// All slots; those that are spilled are counted, and no longer there.
     pub records: Chunked<Record>,
+    pub spilled: Spilled,
+    /// Chunks of records whose memory was taken away.
+    pub taken: usize,
 }
 
 /// All remembered transactions.
@@ -32,10 +37,16 @@ pub(crate) struct Memory {
     /// places in the look-up table are given back a few per event, since a seal
     /// must not pause.
     leaving: Vec<Generation>,
-    index: Option<Index>,
+    pub(crate) index: Option<Index>,
     capacity: Capacity,
     /// Slots in use, over all generations.
     pub used: u32,
+    /// Those of them that are spilled.
+    pub spilled: u32,
+    /// Bound of the others.
+    pub most_in_memory: u32,
+    pub lent: Lent,
+    pub notes: Notes,
 }
 
 impl Memory {
@@ -48,16 +59,35 @@ impl Memory {
             }),
             capacity,
             used: 0,
+            spilled: 0,
+            most_in_memory: u32::MAX,
+            lent: Lent::default(),
+            notes: Notes::default(),
         }
     }
 
     /// Slots that requests may still take.
     pub const fn room(&self) -> u32 {
-        self.capacity.remembered.saturating_sub(self.used)
+        let (all, here) = (
+            self.capacity.remembered.saturating_sub(self.used),
+            self.most_in_memory.saturating_sub(self.in_memory()),
+        );
+        if all < here { all } else { here }
     }
 
     /// Slots that advices and reversals may still take.
     pub const fn room_with_reserve(&self) -> u32 {
+        let (all, here) = (
+            self.places(),
+            reserve_of(self.most_in_memory)
+                .saturating_add(self.most_in_memory)
+                .saturating_sub(self.in_memory()),
+        );
+        if all < here { all } else { here }
+    }
+
+    /// Slots that can still be taken.
+    pub const fn places(&self) -> u32 {
         self.capacity
             .remembered
             .saturating_add(self.capacity.reserve())
@@ -65,9 +95,16 @@ impl Memory {
     }
 
     #[inline]
-    fn at_tag(&self, tag: u32) -> Option<&Generation> {
+    pub(crate) fn at_tag(&self, tag: u32) -> Option<&Generation> {
         self.generations
             .iter()
+            .rev()
+            .find(|generation| generation_tag(generation.date) == tag)
+    }
+
+    pub(crate) fn at_tag_mut(&mut self, tag: u32) -> Option<&mut Generation> {
+        self.generations
+            .iter_mut()
             .rev()
             .find(|generation| generation_tag(generation.date) == tag)
     }
@@ -85,7 +122,7 @@ impl Memory {
             return None;
         }
         let generation = self.at_tag(reference.tag())?;
-        let record = generation.records.get(reference.position())?;
+        let record = self.slot(generation, reference.position())?;
         (!record.is_continuation()).then_some((generation, record))
     }
 
@@ -192,6 +229,8 @@ impl Memory {
             .partition_point(|generation| generation.date <= last);
         for generation in self.generations.drain(..gone) {
             self.used = self.used.saturating_sub(generation.records.len());
+            self.spilled = self.spilled.saturating_sub(generation.spilled.slots);
+            self.lent.forget(generation_tag(generation.date));
             if self.index.is_some() {
                 self.leaving.push(generation);
             }
@@ -208,14 +247,22 @@ impl Memory {
                 self.leaving.pop();
                 continue;
             };
-            if let (Some(index), Some(record)) = (&mut self.index, generation.records.get(position))
+            let reference = RecordRef::new(generation.date, position);
+            if position < generation.spilled.slots {
+                if let (Some(index), Some(home)) =
+                    (&mut self.index, generation.spilled.home(position))
+                {
+                    index.remove_at(home, reference.0);
+                }
+            } else if let (Some(index), Some(record)) =
+                (&mut self.index, generation.records.get(position))
                 && !record.is_continuation()
                 && record.locator() != 0
             {
-                let reference = RecordRef::new(generation.date, position);
                 lookup::hashes(record).any(|hash| index.remove(hash, reference.0));
             }
             generation.records.truncate(position);
+            generation.spilled.truncate(position);
         }
     }
 
@@ -243,53 +290,102 @@ impl Memory {
                         .remembered
                         .saturating_add(self.capacity.reserve()),
                 ),
+                spilled: Spilled::none(),
+                taken: 0,
             },
         );
         at
     }
 
-    /// Takes a loaded generation, as far as `len`.
-    pub fn take(&mut self, date: Date, base_seq: Seq, records: Option<Chunked<Record>>, len: u32) {
-        let at = self.open(date, base_seq);
-        let Some(generation) = self.generations.get_mut(at) else {
-            return;
+    /// Takes the next slot of a loaded generation; `None` with too many of them.
+    /// What it is looked up by comes with [`Self::enter_loaded`].
+    pub fn push_loaded(&mut self, date: Date, record: Record) -> Option<()> {
+        let at = match self.generations.iter().rposition(|one| one.date == date) {
+            Some(at) => at,
+            None if self.generations.len() >= 2 * MAX_GENERATIONS => return None,
+            None => self.open(date, 0),
         };
-        if let Some(mut records) = records {
-            records.truncate(len);
-            generation.records = records;
-        }
-        let len = generation.records.len();
-        self.used = self.used.saturating_add(len);
-        // In the order in which they came.
-        for position in 0..len {
-            let record = self
-                .generations
-                .get(at)
-                .and_then(|generation| generation.records.get(position).copied());
-            if let Some(record) = record {
-                self.enter(RecordRef::new(date, position), &record);
-            }
+        self.generations.get_mut(at)?.records.push(record);
+        self.used = self.used.saturating_add(1);
+        Some(())
+    }
+
+    /// Slots of a loaded generation.
+    pub fn loaded(&self, date: Date) -> u32 {
+        self.generation(date).map_or(0, |one| one.records.len())
+    }
+
+    /// Forgets a loaded generation's slots from `len` on, and says when it began.
+    pub fn cut_loaded(&mut self, date: Date, base_seq: Seq, len: u32) {
+        let at = match self.generations.iter().position(|one| one.date == date) {
+            Some(at) => at,
+            None => self.open(date, base_seq),
+        };
+        if let Some(generation) = self.generations.get_mut(at) {
+            self.used -= generation.records.len().saturating_sub(len);
+            generation.base_seq = base_seq;
+            generation.records.truncate(len);
         }
     }
 
-    /// Makes the marks "reversed" anew, from the reversals among the records: as
-    /// stored they may be newer than the rest.
-    pub fn mark_anew(&mut self) {
+    /// Puts a loaded generation's slots from `from` to `until` where they are looked
+    /// up, in the order in which they came. Returns how far it came: further on,
+    /// something is wanted, or the table is full.
+    pub fn enter_loaded(&mut self, date: Date, from: u32, until: u32) -> u32 {
+        for position in from..until {
+            let record = self
+                .generation(date)
+                .and_then(|generation| generation.records.get(position).copied());
+            let Some(record) = record else {
+                return position;
+            };
+            if self.spilled > 0 && !record.is_continuation() {
+                self.foresee_place(&lookup::Names::from(&record));
+            }
+            if self.notes.any() || !self.enter(RecordRef::new(date, position), &record) {
+                return position;
+            }
+        }
+        until
+    }
+
+    /// What reversals among the slots of a generation from `from` to `until` mark, with
+    /// their own sequence from the generation's first.
+    pub fn marks_of(
+        generation: &Generation,
+        from: u32,
+        until: u32,
+    ) -> impl Iterator<Item = (u32, [RecordRef; 2])> {
+        (from..until)
+            .filter_map(|position| generation.records.get(position))
+            .filter(|record| !record.is_continuation())
+            .map(|record| (record.seq_delta(), record.marked()))
+            .filter(|(_, marked)| marked.iter().any(|one| one.is_some()))
+    }
+
+    /// Makes the marks "reversed" anew, from the reversals among the records and from
+    /// `spilled` ones: as stored they may be newer than the rest.
+    pub fn mark_anew(&mut self, spilled: &[(Date, u32, [RecordRef; 2])]) {
         let mut marked = Vec::new();
+        let mut take = |generation: &Generation, delta: u32, references: [RecordRef; 2]| {
+            let seq = generation.base_seq + u64::from(delta);
+            // One into a generation that was dropped may name a newer one.
+            marked.extend(references.into_iter().filter(|one| self.is_kept(*one, seq)));
+        };
         for generation in &self.generations {
-            for record in generation.records.iter().filter(|r| !r.is_continuation()) {
-                for reference in record.marked() {
-                    // One into a generation that was dropped may name a newer one.
-                    if let Some((older_generation, older)) = self.get(reference)
-                        && seq_of(older_generation, older) < seq_of(generation, record)
-                    {
-                        marked.push(reference);
-                    }
-                }
+            let (from, until) = (generation.spilled.slots, generation.records.len());
+            for (delta, references) in Self::marks_of(generation, from, until) {
+                take(generation, delta, references);
+            }
+        }
+        for (date, delta, references) in spilled {
+            if let Some(generation) = self.generation(*date) {
+                take(generation, *delta, *references);
             }
         }
         for generation in &mut self.generations {
-            for position in 0..generation.records.len() {
+            generation.spilled.clear_reversed();
+            for position in generation.spilled.slots..generation.records.len() {
                 if let Some(record) = generation.records.get_mut(position)
                     && !record.is_continuation()
                 {
@@ -302,20 +398,6 @@ impl Memory {
         }
     }
 
-    /// Marks a record as reversed.
-    pub fn set_reversed(&mut self, reference: RecordRef) {
-        let tag = reference.tag();
-        if let Some(generation) = self
-            .generations
-            .iter_mut()
-            .rev()
-            .find(|generation| generation_tag(generation.date) == tag)
-            && let Some(record) = generation.records.get_mut(reference.position())
-        {
-            record.set_reversed();
-        }
-    }
-
     /// What a record posted.
     pub fn legs(&self, reference: RecordRef) -> Legs {
         let Some((generation, record)) = self.get(reference) else {
@@ -325,7 +407,7 @@ impl Memory {
             return record.narrow_legs();
         }
         let mut legs = Legs::EMPTY;
-        for slot in continuations(generation, reference) {
+        for slot in self.continuations(generation, reference) {
             for leg in slot.continued_legs() {
                 // Two slots of three: there is room for all.
                 if legs.push(leg).is_err() {
@@ -341,7 +423,8 @@ impl Memory {
         let Some((generation, record)) = self.get(reference) else {
             return false;
         };
-        let named = continuations(generation, reference)
+        let named = self
+            .continuations(generation, reference)
             .next()
             .map_or(RecordRef::NONE, Record::continued_link);
         record.has(flags::WIDE) && named.is_some() && !self.link(reference).is_some()
@@ -351,17 +434,15 @@ impl Memory {
     pub fn link(&self, reference: RecordRef) -> RecordRef {
         match self.get(reference) {
             Some((generation, record)) if record.has(flags::WIDE) => {
-                let link = continuations(generation, reference)
+                let link = self
+                    .continuations(generation, reference)
                     .next()
                     .map_or(RecordRef::NONE, Record::continued_link);
                 // One into a generation that was dropped may name a newer one.
-                match self.get(link) {
-                    Some((older_generation, older))
-                        if seq_of(older_generation, older) < seq_of(generation, record) =>
-                    {
-                        link
-                    }
-                    _ => RecordRef::NONE,
+                if self.is_kept(link, seq_of(generation, record)) {
+                    link
+                } else {
+                    RecordRef::NONE
                 }
             }
             _ => RecordRef::NONE,
@@ -378,7 +459,7 @@ impl Memory {
             let (ledger, available) = record.narrow_balances();
             return Some((record.currency_slot(), ledger, available));
         }
-        let slot = continuations(generation, reference).next()?;
+        let slot = self.continuations(generation, reference).next()?;
         let mut legs = slot.continued_legs();
         Some((
             slot.continued_slot(),
@@ -392,19 +473,29 @@ impl Memory {
         let (generation, record) = self.get(reference)?;
         record
             .has(flags::WIDE)
-            .then(|| continuations(generation, reference).next())?
+            .then(|| self.continuations(generation, reference).next())?
             .map(Record::continued_slot)
     }
+
+    /// The continuation slots behind a record.
+    fn continuations<'a>(
+        &'a self,
+        generation: &'a Generation,
+        reference: RecordRef,
+    ) -> impl Iterator<Item = &'a Record> {
+        let behind = reference.position().saturating_add(1)..generation.records.len();
+        behind
+            .map_while(|position| self.slot(generation, position))
+            .take_while(|record| record.is_continuation())
+    }
+}
+
+/// Slots on top of a bound that only advices and reversals may take.
+const fn reserve_of(most: u32) -> u32 {
+    most / 16 + 256
 }
 
 /// Sequence of a record.
 pub(crate) fn seq_of(generation: &Generation, record: &Record) -> Seq {
     generation.base_seq + u64::from(record.seq_delta())
-}
-
-/// The continuation slots behind a record.
-fn continuations(generation: &Generation, reference: RecordRef) -> impl Iterator<Item = &Record> {
-    (reference.position().saturating_add(1)..)
-        .map_while(|position| generation.records.get(position))
-        .take_while(|record| record.is_continuation())
 }

@@ -333,6 +333,19 @@ impl Record {
         self.words[7] |= (flags::REVERSED as u32) << 24;
     }
 
+    #[inline]
+    pub(crate) const fn is_reversed(&self) -> bool {
+        !self.is_continuation() && self.has(flags::REVERSED)
+    }
+
+    /// Without the mark "reversed".
+    pub(crate) const fn unmarked(mut self) -> Self {
+        if !self.is_continuation() {
+            self.clear_reversed();
+        }
+        self
+    }
+
     pub(crate) const fn clear_reversed(&mut self) {
         self.words[7] &= !((flags::REVERSED as u32) << 24);
     }

@@ -74,6 +74,16 @@ impl<T> Chunked<T> {
         self.len = len;
     }
 
+    /// Takes the rows of a chunk away; they are no longer found. `None` for the last
+    /// one, to which rows are still added.
+    pub fn take_chunk(&mut self, chunk: usize) -> Option<Vec<T>> {
+        if chunk + 1 >= self.chunks.len() {
+            return None;
+        }
+        self.chunks.get_mut(chunk).map(std::mem::take)
+    }
+
+    /// All rows that are there.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()
     }

@@ -224,7 +224,9 @@ impl Engine {
     pub fn flagged(&self, event: &Event, mut f: impl FnMut(Date, u32)) {
         if let crate::event::Body::Reversal(reversal) = &event.body {
             for reference in [reversal.original, reversal.linked] {
-                if let Some((generation, _)) = self.memory.get(reference) {
+                if self.memory.is_kept(reference, event.seq)
+                    && let Some(generation) = self.memory.at_tag(reference.tag())
+                {
                     f(generation.date, reference.position());
                 }
             }
@@ -239,7 +241,8 @@ impl Engine {
             .map(|generation| (generation.date, generation.records.len()))
     }
 
-    /// Slots of a generation as stored: [`Record::BYTES`] each, in order.
+    /// Slots of a generation as stored: [`Record::BYTES`] each, in order; none of those
+    /// that are spilled.
     pub fn record_bytes(
         &self,
         date: Date,
@@ -250,7 +253,7 @@ impl Engine {
             .into_iter()
             .flat_map(move |generation| {
                 let end = range.end.min(generation.records.len());
-                (range.start..end)
+                (range.start.max(generation.spilled.slots)..end)
                     .filter_map(|position| generation.records.get(position))
                     .map(Record::to_bytes)
             })

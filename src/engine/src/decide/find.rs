@@ -163,15 +163,7 @@ impl Engine {
         })
     }
 
-    /// A card's newest remembered transaction. Later than the card's last event it
-    /// is another card's: the reference was into a generation that was dropped.
-    pub(crate) fn newest_of(&self, card: &CardRow) -> Option<(&Generation, &Record)> {
-        self.memory
-            .get(card.newest)
-            .filter(|(generation, record)| seq_of(generation, record) <= card.last_seq())
-    }
-
-    /// As [`Self::newest_of`], the reference: none when it is gone, so that no chain
+    /// A card's newest remembered transaction: none when it is gone, so that no chain
     /// leads to what took its number later. Without a look at the record itself, which
     /// would be one more wait for memory in every purchase.
     #[inline]
@@ -189,19 +181,17 @@ impl Engine {
         &self,
         card: &CardRow,
     ) -> impl Iterator<Item = (RecordRef, &Generation, &Record)> {
-        let start = self
-            .newest_of(card)
-            .map(|(generation, record)| (card.newest, generation, record));
-        std::iter::successors(start, |(_, generation, record)| {
-            let reference = record.prev();
-            let (older_generation, older) = self.memory.get(reference)?;
-            let seq = |g: &Generation, r: &Record| g.base_seq + u64::from(r.seq_delta());
+        let at = |reference: RecordRef| {
+            let (generation, record) = self.memory.get(reference)?;
+            Some((reference, generation, record))
+        };
+        let start = at(self.newest_reference(card));
+        std::iter::successors(start, move |(_, generation, record)| {
             // A reference into a generation that was dropped may name a newer one.
-            (seq(older_generation, older) < seq(generation, record)).then_some((
-                reference,
-                older_generation,
-                older,
-            ))
+            let older = record.prev();
+            self.memory
+                .is_kept(older, seq_of(generation, record))
+                .then(|| at(older))?
         })
         .take(CHAIN_WALK_MAX)
     }

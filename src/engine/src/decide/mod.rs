@@ -75,6 +75,9 @@ impl Engine {
                 Request::Genesis(_) => Err(Answer::Done),
             }
         };
+        if self.memory.notes.any() {
+            return Decision::Answer(Answer::Wanting);
+        }
         match body {
             Ok(body) => self.event(time_us, body),
             Err(answer) => Decision::Answer(answer),

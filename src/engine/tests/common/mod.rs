@@ -16,6 +16,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod requests;
 pub mod stored;
 
 use gapless_engine::command::*;
