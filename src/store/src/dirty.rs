@@ -29,6 +29,14 @@ impl Bits {
         }
     }
 
+    fn remove_below(&mut self, end: u32) {
+        let whole = (end / 64) as usize;
+        self.words.iter_mut().take(whole).for_each(|word| *word = 0);
+        if let Some(word) = self.words.get_mut(whole) {
+            *word &= u64::MAX << (end % 64);
+        }
+    }
+
     /// The first at `from` or above.
     fn next(&self, from: u32) -> Option<u32> {
         let at = (from / 64) as usize;
@@ -78,9 +86,16 @@ impl Dirty {
         }
     }
 
-    /// Takes records off the list whose generation is gone: there is nothing to store.
-    pub(crate) fn forget_records(&mut self, kept: impl Fn(Date) -> bool) {
-        self.records.retain(|date, _| kept(*date));
+    /// Takes records off the list that there is no need to store: `from` says from which
+    /// on of a date they are kept among the rows, `None` that the date is gone.
+    pub(crate) fn forget_records(&mut self, from: impl Fn(Date) -> Option<u32>) {
+        self.records.retain(|date, bits| match from(*date) {
+            None => false,
+            Some(first) => {
+                bits.remove_below(first / RECORDS_PER_CHUNK);
+                true
+            }
+        });
     }
 
     /// Takes a chunk off the list: it is being stored.
@@ -171,8 +186,9 @@ mod tests {
         merged.card(5);
         merged.merge(&dirty);
         assert_eq!(walk(&merged), due);
-        merged.forget_records(|date| date != Date(8));
+        merged.forget_records(|date| (date == Date(8)).then_some(32 * 70));
         assert!(!walk(&merged).contains(&Key::Records(Date(8), 0)));
+        assert!(walk(&merged).contains(&Key::Records(Date(8), 70)));
         assert_eq!(walk(&merged).len(), due.len() - 2);
         for key in due {
             dirty.remove(key);

@@ -4,6 +4,9 @@ use gapless_engine::AccountRow;
 use gapless_engine::CardRow;
 use gapless_engine::Record;
 use gapless_engine::date::Date;
+use gapless_engine::ids::Seq;
+
+use crate::remembered::Extent;
 
 /// Encoded sizes of an account row, a card row and a record. Other sizes are another format.
 pub(crate) type Sizes = [u16; 3];
@@ -26,6 +29,10 @@ pub(crate) enum Item<'a> {
     Card(u32, &'a [u8]),
     Record(Date, &'a [u8]),
     Residue(&'a [u8]),
+    /// Whose rows these are, and at which sequence: before all of them.
+    Mark([u8; 16], Seq),
+    /// The first records of a date are in files; the others follow.
+    Files(Date, Extent),
     /// An account's row that is younger than the mark: not to be loaded.
     LaterAccount(&'a [u8]),
     /// A card's row that is younger than the mark.

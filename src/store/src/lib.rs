@@ -12,6 +12,8 @@
 //!   are applied to the second instance.
 //! - sled and any base file but one may be damaged or deleted at any time, and
 //!   nothing is lost.
+//! - Records that have left memory are in files that bases and sled's mark name; what
+//!   names a damaged one is of no use, and the journal makes it anew.
 
 mod base;
 mod codec;
@@ -22,6 +24,7 @@ mod format;
 mod load;
 mod nice;
 mod options;
+mod remembered;
 mod replica;
 mod rows;
 mod state;
@@ -37,5 +40,6 @@ pub use follower::{
 };
 pub use load::{LoadOptions, LoadStateError, Loaded, Source, load};
 pub use options::{Dirs, StoreOptions};
+pub use remembered::{Archive, FetchedBlock, RecordReader, Records, RememberedError};
 pub use replica::Replica;
 pub use verify::{Report, VerifyError, verify};

@@ -15,6 +15,8 @@ pub struct Dirs {
     pub rows: Option<PathBuf>,
     /// Extracts, a directory for each date.
     pub extracts: PathBuf,
+    /// Remembered transactions that have left memory.
+    pub remembered: PathBuf,
 }
 
 impl Dirs {
@@ -26,6 +28,7 @@ impl Dirs {
             bases: data_dir.join("base"),
             rows: Some(data_dir.join("sled")),
             extracts: data_dir.join("extracts"),
+            remembered: data_dir.join("remembered"),
         }
     }
 }
@@ -59,6 +62,11 @@ pub struct StoreOptions {
     pub min_free_bytes: u64,
     /// How long to wait before trying again after something failed.
     pub retry_after: Duration,
+    /// Remembered transactions in the memory of each instance: the oldest of what is
+    /// more goes to files, in time for this bound not to be reached.
+    pub remembered_in_memory: u32,
+    /// Remembered transactions in each such file; a multiple of 32.
+    pub remembered_per_file: u32,
     /// Longest time that the last checkpoint of an orderly stop may take; what is
     /// missing then is replayed at the next start. Container engines kill after
     /// ten seconds.
@@ -79,6 +87,8 @@ impl Default for StoreOptions {
             sled_patience: Duration::from_secs(60),
             min_free_bytes: 192 << 20,
             retry_after: Duration::from_secs(10),
+            remembered_in_memory: u32::MAX,
+            remembered_per_file: 1 << 16,
             stop_within: Duration::from_secs(4),
         }
     }

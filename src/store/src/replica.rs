@@ -4,6 +4,7 @@ use gapless_engine::Engine;
 use gapless_engine::ids::Seq;
 
 use crate::dirty::Dirty;
+use crate::remembered::{Extents, Remembered};
 use crate::rows::store::RowStore;
 
 /// A recovered replica: what [`crate::load`] hands to [`crate::Follower::start`].
@@ -16,6 +17,10 @@ pub struct Replica {
     pub(crate) rows: Option<RowStore>,
     /// Sequence of that mark; 0 without one.
     pub(crate) mark: Seq,
+    /// What the mark leaves to files.
+    pub(crate) mark_files: Extents,
+    /// What of the replica is in files.
+    pub(crate) remembered: Remembered,
 }
 
 impl Replica {

@@ -6,6 +6,7 @@ use gapless_engine::{Event, Row};
 
 use crate::base::Counts;
 use crate::dirty::Dirty;
+use crate::remembered::{Archive, Remembered, RememberedError};
 
 /// Generations of remembered transactions with their lengths.
 pub(crate) fn generations(engine: &Engine) -> Vec<(Date, u64)> {
@@ -15,31 +16,39 @@ pub(crate) fn generations(engine: &Engine) -> Vec<(Date, u64)> {
         .collect()
 }
 
-/// Appends up to `count` records from `first` on; returns how many.
+/// Appends up to `count` records from `first` on; returns how many. What has gone to
+/// files meanwhile is read there.
 pub(crate) fn records(
     engine: &Engine,
+    archive: &Archive,
     date: Date,
     first: u64,
     count: u32,
     payload: &mut Vec<u8>,
-) -> u16 {
+) -> Result<u16, RememberedError> {
     let Ok(first) = u32::try_from(first) else {
-        return 0;
+        return Ok(0);
     };
+    let end = first.saturating_add(count);
     let mut items = 0;
-    for record in engine.record_bytes(date, first..first.saturating_add(count)) {
+    for position in first..end.min(engine.spilled(date)) {
+        payload.extend_from_slice(&archive.marked(engine, date, position)?);
+        items += 1;
+    }
+    for record in engine.record_bytes(date, first..end) {
         payload.extend_from_slice(&record);
         items += 1;
     }
-    items
+    Ok(items)
 }
 
 /// How much of everything there is.
-pub(crate) fn counts(engine: &Engine, residue: usize) -> Counts {
+pub(crate) fn counts(engine: &Engine, remembered: &Remembered, residue: usize) -> Counts {
     Counts {
         accounts: engine.accounts_len(),
         cards: engine.cards_len(),
         generations: generations(engine),
+        files: remembered.extents_of(engine),
         residue: residue as u64,
     }
 }
@@ -58,7 +67,12 @@ pub(crate) fn apply(engine: &mut Engine, event: &Event, dirty: &mut Dirty) {
             dirty.record(date, position);
         }
     }
-    engine.flagged(event, |date, position| dirty.record(date, position.into()));
+    // Marks are made anew at a start: only what is stored with them need be stored again.
+    engine.flagged(event, |date, position| {
+        if position >= engine.spilled(date) {
+            dirty.record(date, position.into());
+        }
+    });
 }
 
 fn generation_len(engine: &Engine, date: Date) -> u64 {
@@ -74,7 +88,7 @@ pub(crate) fn all_dirty(engine: &Engine) -> Dirty {
     (0..engine.accounts_len()).for_each(|ix| dirty.account(ix));
     (0..engine.cards_len()).for_each(|ix| dirty.card(ix));
     for (date, len) in engine.generations() {
-        (0..u64::from(len)).for_each(|position| dirty.record(date, position));
+        (engine.spilled(date)..len).for_each(|position| dirty.record(date, position.into()));
     }
     dirty
 }

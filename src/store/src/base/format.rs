@@ -4,11 +4,14 @@ use gapless_engine::date::Date;
 use gapless_engine::ids::{Seq, TimeUs};
 
 use crate::codec::Take;
+use crate::remembered::Extents;
 
 /// First bytes of the header block's payload.
 pub(crate) const MAGIC: [u8; 8] = *b"GAPLBASE";
-/// Version of this layout.
-pub(crate) const VERSION: u16 = 1;
+/// Version of this layout. A file of which no record lies elsewhere is of version 1,
+/// to the byte as the older program wrote it.
+const VERSION: u16 = 2;
+const ALL_WITHIN: u16 = 1;
 /// Bytes of a block's header: kind, date, first index, items, payload length, CRC.
 pub(crate) const BLOCK_HEADER: usize = 1 + 2 + 8 + 4 + 4 + 4;
 /// Largest payload of a block in bytes. Readers and writers hold one block.
@@ -92,6 +95,8 @@ pub(crate) struct Counts {
     pub(crate) cards: u32,
     /// Records of each generation, in order.
     pub(crate) generations: Vec<(Date, u64)>,
+    /// Those of them that are in files of their own.
+    pub(crate) files: Extents,
     /// Bytes of residue.
     pub(crate) residue: u64,
 }
@@ -115,7 +120,12 @@ pub(crate) struct Header {
 impl Header {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
+        let version = if self.counts.files.0.is_empty() {
+            ALL_WITHIN
+        } else {
+            VERSION
+        };
+        bytes.extend_from_slice(&version.to_be_bytes());
         bytes.extend_from_slice(&self.uuid);
         bytes.extend_from_slice(&self.seq.to_be_bytes());
         bytes.extend_from_slice(&self.time_us.to_be_bytes());
@@ -137,6 +147,9 @@ impl Header {
             bytes.extend_from_slice(&date.0.to_be_bytes());
             bytes.extend_from_slice(&len.to_be_bytes());
         }
+        if version == VERSION {
+            bytes.extend_from_slice(&self.counts.files.to_bytes());
+        }
         bytes
     }
 
@@ -147,13 +160,12 @@ impl Header {
             return Err(None);
         }
         match take.u16() {
-            Some(VERSION) => {}
-            other => return Err(other),
+            Some(version @ (VERSION | ALL_WITHIN)) => Self::fields(take, version).ok_or(None),
+            other => Err(other),
         }
-        Self::fields(take).ok_or(None)
     }
 
-    fn fields(mut take: Take<'_>) -> Option<Self> {
+    fn fields(mut take: Take<'_>, version: u16) -> Option<Self> {
         let mut header = Self {
             uuid: take.array()?,
             seq: take.u64()?,
@@ -165,6 +177,7 @@ impl Header {
                 cards: take.u32()?,
                 residue: take.u64()?,
                 generations: Vec::new(),
+                files: Extents::default(),
             },
         };
         for _ in 0..take.u16()? {
@@ -172,6 +185,9 @@ impl Header {
                 .counts
                 .generations
                 .push((Date(take.u16()?), take.u64()?));
+        }
+        if version == VERSION {
+            header.counts.files = Extents::take(&mut take)?;
         }
         take.end(header)
     }
@@ -226,7 +242,11 @@ impl Totals {
 
     /// Whether what was counted is what `counts` promises.
     pub(crate) fn fit(&self, counts: &Counts) -> bool {
-        let records: u64 = counts.generations.iter().map(|(_, len)| len).sum();
+        let all: u64 = counts.generations.iter().map(|(_, len)| len).sum();
+        let elsewhere = counts.files.0.iter().map(|(_, one)| u64::from(one.slots));
+        let Some(records) = all.checked_sub(elsewhere.sum()) else {
+            return false;
+        };
         let due = [
             u64::from(counts.accounts),
             u64::from(counts.cards),

@@ -13,5 +13,5 @@ mod write;
 
 pub(crate) use dir::{BaseName, list, set_aside};
 pub(crate) use format::{Counts, Header, MAX_BLOCK};
-pub(crate) use read::{BaseError, read};
+pub(crate) use read::{BaseError, header, read};
 pub(crate) use write::{BaseWriter, Kind};

@@ -7,6 +7,7 @@ use gapless_engine::date::Date;
 use gapless_journal::{Disk, DiskFile, OpenMode};
 
 use crate::format::Item;
+use crate::remembered::Extents;
 
 use super::format::{BLOCK_HEADER, Block, Header, Kind, MAX_BLOCK, Totals};
 
@@ -119,6 +120,11 @@ impl<'p> BlockReader<'p> {
     }
 }
 
+/// What a file's header says.
+pub(crate) fn header(disk: &dyn Disk, path: &Path) -> Result<Header, BaseError> {
+    BlockReader::open(disk, path)?.header()
+}
+
 /// Reads the whole file, gives each item to `each`, and holds it against
 /// header, checksums, counts and hash totals; the residue comes last and in one
 /// piece. What `each` refuses is an error of the file. Items are handed on before the end is seen: a caller that gets
@@ -141,7 +147,18 @@ pub(crate) fn read(
         },
         &[],
     );
-    let mut order = Order::default();
+    let mut order = Order {
+        files: &header.counts.files,
+        last: None,
+    };
+    let refused = |what| BaseError::Refused {
+        file: path.to_path_buf(),
+        what,
+    };
+    each(Item::Mark(header.uuid, header.seq)).map_err(refused)?;
+    for (date, extent) in &header.counts.files.0 {
+        each(Item::Files(*date, *extent)).map_err(refused)?;
+    }
     let mut residue = Vec::new();
     loop {
         let block = reader.next()?;
@@ -160,13 +177,8 @@ pub(crate) fn read(
             if len != reader.offset {
                 return Err(reader.damaged("bytes behind the end"));
             }
-            return match each(Item::Residue(&residue)) {
-                Ok(()) => Ok(header),
-                Err(what) => Err(BaseError::Refused {
-                    file: path.to_path_buf(),
-                    what,
-                }),
-            };
+            each(Item::Residue(&residue)).map_err(refused)?;
+            return Ok(header);
         }
         totals.add(&block, &reader.payload);
         if block.kind == Kind::Residue {
@@ -174,31 +186,36 @@ pub(crate) fn read(
             reader.advance(&block);
             continue;
         }
-        hand_on(&block, &reader.payload, &header.sizes, &mut each).map_err(|what| {
-            BaseError::Refused {
-                file: path.to_path_buf(),
-                what,
-            }
-        })?;
+        hand_on(&block, &reader.payload, &header.sizes, &mut each).map_err(refused)?;
         reader.advance(&block);
     }
 }
 
 /// Kinds come in order, and each kind's rows without a gap.
-#[derive(Default)]
-struct Order {
+struct Order<'h> {
+    files: &'h Extents,
     last: Option<(Kind, Date, u64)>,
 }
 
-impl Order {
+impl Order<'_> {
+    /// Where a kind's rows begin: records behind those that are in files.
+    fn start(&self, block: &Block) -> u64 {
+        match block.kind {
+            Kind::Records => self.files.of(block.date).slots.into(),
+            _ => 0,
+        }
+    }
+
     fn accepts(&mut self, block: &Block) -> bool {
         let fits = match self.last {
             _ if block.kind == Kind::Header => false,
             Some((kind, date, next)) if kind == block.kind && date == block.date => {
                 block.first == next && kind != Kind::End
             }
-            Some((kind, date, _)) => block.first == 0 && (block.kind, block.date) > (kind, date),
-            None => block.first == 0,
+            Some((kind, date, _)) => {
+                block.first == self.start(block) && (block.kind, block.date) > (kind, date)
+            }
+            None => block.first == self.start(block),
         };
         self.last = Some((block.kind, block.date, block.first + u64::from(block.items)));
         fits

@@ -15,6 +15,8 @@ use gapless_journal::{Disk, JournalError, Reader};
 
 use super::manifest::{BalanceSum, MANIFEST, Manifest, Sums};
 use super::table::{Format, Table};
+use crate::remembered::Archive;
+
 use super::write::{Out, TableWriter, give_names, write_whole};
 
 /// Bytes of journal that a step goes through.
@@ -96,6 +98,8 @@ impl Codes {
 #[derive(Debug)]
 pub(crate) struct Job {
     target: Target,
+    /// Where originals that have left memory are.
+    archive: Archive,
     out: Option<Out>,
     place: Place,
     manifest: Manifest,
@@ -113,6 +117,7 @@ impl Job {
         engine: &Engine,
         disk: &Arc<dyn Disk>,
         journal: &Path,
+        archive: &Archive,
         uuid: [u8; 16],
         out: Option<Out>,
     ) -> Result<Self, Fault> {
@@ -131,6 +136,7 @@ impl Job {
         let postings = TableWriter::create(Table::Postings, out.as_ref())?;
         Ok(Self {
             target,
+            archive: archive.clone(),
             out,
             place: Place::Postings(Box::new(reader), postings),
             manifest: Manifest::new(target.date.to_string(), target.freeze, uuid),
@@ -237,7 +243,12 @@ impl Job {
             return Ok(());
         }
         let (settlement, network) = settles(event, self.target.date);
-        let original = engine.original_of(event);
+        let original = engine
+            .original_of(event, |date, position| self.archive.slot(date, position))
+            .map_err(|error| match error {
+                Some(error) => Fault::Io(io::Error::new(error.kind, error)),
+                None => Fault::Wrong(format!("event {} names no transaction", event.seq)),
+            })?;
         for (at, leg) in (1u64..).zip(legs) {
             let party = engine
                 .party(leg.account)

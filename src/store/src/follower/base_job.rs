@@ -14,6 +14,7 @@ use gapless_journal::Disk;
 
 use crate::base::{BaseWriter, Header, Kind, MAX_BLOCK};
 use crate::format::SIZES;
+use crate::remembered::{Archive, Extents, Remembered};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -30,6 +31,9 @@ pub(crate) struct BaseJob {
     writer: BaseWriter,
     place: Place,
     generations: Vec<(Date, u64)>,
+    /// What this file leaves out, since it is in files of its own.
+    files: Extents,
+    archive: Archive,
     residue: Vec<u8>,
     payload: Vec<u8>,
 }
@@ -41,10 +45,12 @@ impl BaseJob {
         dir: &Path,
         uuid: [u8; 16],
         engine: &Engine,
+        remembered: &Remembered,
     ) -> io::Result<Self> {
         let residue = engine.residue();
-        let counts = crate::state::counts(engine, residue.len());
+        let counts = crate::state::counts(engine, remembered, residue.len());
         let generations = counts.generations.clone();
+        let files = counts.files.clone();
         let header = Header {
             uuid,
             seq: engine.last_seq(),
@@ -59,6 +65,8 @@ impl BaseJob {
             writer,
             place: Place::Accounts(0),
             generations,
+            files,
+            archive: remembered.archive.clone(),
             residue,
             payload,
         })
@@ -108,8 +116,11 @@ impl BaseJob {
                     return Ok(Some(0));
                 };
                 let most = u32::try_from(MAX_BLOCK / Record::BYTES).unwrap_or(1);
+                let first = first.max(self.files.of(date).slots);
+                let payload = &mut self.payload;
                 let items: u32 =
-                    crate::state::records(engine, date, first.into(), most, &mut self.payload)
+                    crate::state::records(engine, &self.archive, date, first.into(), most, payload)
+                        .map_err(io::Error::other)?
                         .into();
                 self.place = if items == 0 {
                     Place::Records(generation + 1, 0)

@@ -4,10 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
 use gapless_journal::Disk;
 
 use crate::base::{self, BaseError, BaseName};
+use crate::remembered::Archive;
 
 /// Verified bases kept. The journal is kept from the older one on.
 const KEPT: usize = 2;
@@ -20,18 +22,36 @@ pub(crate) struct Bases {
     uuid: [u8; 16],
     /// Newest first.
     there: Vec<BaseName>,
+    archive: Archive,
 }
 
 impl Bases {
     /// Lists the directory, and removes leftovers of an interrupted write.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, uuid: [u8; 16]) -> io::Result<Self> {
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        uuid: [u8; 16],
+        archive: &Archive,
+    ) -> io::Result<Self> {
         let there = base::list(&**disk, dir, true)?;
         Ok(Self {
             disk: Arc::clone(disk),
             dir: dir.to_path_buf(),
             uuid,
             there,
+            archive: archive.clone(),
         })
+    }
+
+    /// Dates of which a base leaves something to files; `None` when that is not known
+    /// of all of them.
+    pub(crate) fn dates_in_files(&self) -> Option<Vec<Date>> {
+        let mut dates = Vec::new();
+        for base in &self.there {
+            let header = base::header(&*self.disk, &self.dir.join(base.file())).ok()?;
+            dates.extend(header.counts.files.dates());
+        }
+        Some(dates)
     }
 
     pub(crate) fn newest(&self) -> Option<Seq> {
@@ -95,6 +115,13 @@ impl Bases {
         if header.uuid != self.uuid || header.seq != base.0 {
             let what = "it belongs to another journal or another sequence".to_owned();
             return Err(BaseError::Refused { file: path, what });
+        }
+        for (date, extent) in &header.counts.files.0 {
+            // They were read back when they were written.
+            if let Err(error) = self.archive.has(*date, extent.slots) {
+                let what = error.to_string();
+                return Err(BaseError::Refused { file: path, what });
+            }
         }
         Ok(())
     }

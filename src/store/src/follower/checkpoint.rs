@@ -9,6 +9,7 @@ use gapless_engine::ids::{AccountIx, CardIx};
 
 use crate::dirty::Dirty;
 use crate::format::SIZES;
+use crate::remembered::{Archive, Extents, Remembered, RememberedError};
 use crate::rows::actor::SledError;
 use crate::rows::entry::{
     ACCOUNTS_PER_CHUNK, CARDS_PER_CHUNK, ENTRIES_PER_BATCH, Key, RECORDS_PER_CHUNK,
@@ -49,6 +50,7 @@ pub(crate) struct Checkpoint {
     stage: Stage,
     todo: Dirty,
     mark: Mark,
+    archive: Archive,
     residue: Vec<u8>,
     unsynced: u64,
 }
@@ -60,6 +62,7 @@ impl Checkpoint {
         uuid: [u8; 16],
         store: &RowStore,
         dirty: &mut Dirty,
+        remembered: &Remembered,
     ) -> Self {
         let residue = engine.residue();
         let mark = Mark {
@@ -69,14 +72,20 @@ impl Checkpoint {
             accounts: engine.accounts_len(),
             cards: engine.cards_len(),
             generations: crate::state::generations(engine),
+            files: remembered.extents_of(engine),
             slot: store.free_slot(),
             residue: residue.len() as u64,
             sizes: SIZES,
         };
         let mut todo = std::mem::take(dirty);
-        // Forgotten since they changed: this mark does not count them, and no later one.
-        todo.forget_records(|date| mark.generations.iter().any(|(kept, _)| *kept == date));
+        // Forgotten, or gone to files, since they changed: this mark does not count them
+        // among its rows, and no later one.
+        todo.forget_records(|date| {
+            let kept = mark.generations.iter().any(|(kept, _)| *kept == date);
+            kept.then(|| mark.files.of(date).slots)
+        });
         Self {
+            archive: remembered.archive.clone(),
             stage: Stage::Residue(0),
             todo,
             mark,
@@ -88,6 +97,11 @@ impl Checkpoint {
     /// The sequence that it marks.
     pub(crate) fn seq(&self) -> u64 {
         self.mark.seq
+    }
+
+    /// What the mark leaves to files.
+    pub(crate) fn files(&self) -> &Extents {
+        &self.mark.files
     }
 
     /// What it took over, for the next one when this one cannot be finished.
@@ -130,7 +144,7 @@ impl Checkpoint {
                 Ok(Step::Wrote(0))
             }
             Stage::Tidy => {
-                let surplus = store.surplus(&self.mark.generations, ENTRIES_PER_BATCH);
+                let surplus = store.surplus(&self.mark, ENTRIES_PER_BATCH);
                 if surplus.is_empty() {
                     self.stage = Stage::Done;
                     return Ok(Step::Done);
@@ -182,7 +196,13 @@ impl Checkpoint {
                 break;
             };
             payload.clear();
-            let items = pack(engine, key, &mut payload);
+            let items = match pack(engine, &self.archive, key, &mut payload) {
+                Ok(items) => items,
+                Err(error) => {
+                    tracing::error!(%error, "a checkpoint cannot be finished");
+                    return Ok(Step::Overtaken);
+                }
+            };
             if items == 0 && matches!(key, Key::Records(..)) {
                 return Ok(Step::Overtaken);
             }
@@ -201,7 +221,12 @@ impl Checkpoint {
 }
 
 /// A chunk's rows as they are now; returns how many.
-fn pack(engine: &Engine, key: Key, payload: &mut Vec<u8>) -> u16 {
+fn pack(
+    engine: &Engine,
+    archive: &Archive,
+    key: Key,
+    payload: &mut Vec<u8>,
+) -> Result<u16, RememberedError> {
     let range = |chunk: u32, size: u32| {
         let first = chunk.saturating_mul(size);
         first..first.saturating_add(size)
@@ -224,11 +249,12 @@ fn pack(engine: &Engine, key: Key, payload: &mut Vec<u8>) -> u16 {
         }
         Key::Records(date, chunk) => {
             let first = u64::from(chunk) * u64::from(RECORDS_PER_CHUNK);
-            items = crate::state::records(engine, date, first, RECORDS_PER_CHUNK, payload);
+            let most = RECORDS_PER_CHUNK;
+            items = crate::state::records(engine, archive, date, first, most, payload)?;
         }
         Key::Digest | Key::Mark | Key::Residue(..) => {}
     }
-    items
+    Ok(items)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::extract::{
     temporary,
 };
 use crate::options::{Dirs, StoreOptions};
+use crate::remembered::{Archive, Remembered};
 
 /// What is being done.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ pub(crate) struct Desk {
     /// To be checked, and made anew if need be.
     todo: BTreeSet<Date>,
     active: Option<Active>,
+    archive: Archive,
     pace: Pace,
     retry_at: Option<Instant>,
 }
@@ -69,6 +71,7 @@ impl Desk {
         limits: &StoreOptions,
         uuid: [u8; 16],
         engine: &Engine,
+        archive: &Archive,
         now: Instant,
     ) -> Self {
         let shelf = Arc::new(Extracts::new(Arc::clone(disk), dirs.extracts.clone()));
@@ -80,6 +83,7 @@ impl Desk {
             shelf,
             todo: BTreeSet::new(),
             active: None,
+            archive: archive.clone(),
             pace: Pace::new(limits.base_bytes_per_s, now),
             retry_at: None,
         };
@@ -99,6 +103,11 @@ impl Desk {
     /// Whether the follower's own instance must not change now.
     pub(crate) const fn holds(&self) -> bool {
         matches!(self.active, Some(Active::Live(_)))
+    }
+
+    /// Whether a third instance is at work, which may need files that nobody else does.
+    pub(crate) const fn is_rebuilding(&self) -> bool {
+        matches!(self.active, Some(Active::Rebuild(_) | Active::Rebuilt(..)))
     }
 
     /// The follower's instance has come to the freeze of `date`.
@@ -161,6 +170,7 @@ impl Desk {
             engine,
             &self.disk,
             &self.dirs.journal,
+            &self.archive,
             self.uuid,
             Some(self.out(target.date)),
         )
@@ -235,6 +245,7 @@ impl Desk {
             &self.dirs,
             self.uuid,
             engine.options().capacity,
+            Remembered::new(self.archive.clone(), &self.limits),
         )))
     }
 

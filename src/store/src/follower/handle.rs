@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
+use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
 use gapless_journal::{Disk, JournalError};
 
 use super::worker::Worker;
 use crate::extract::Extracts;
 use crate::options::{Dirs, StoreOptions};
+use crate::remembered::RememberedError;
 use crate::replica::Replica;
 
 /// What a follower needs.
@@ -31,6 +33,9 @@ pub struct FollowerOptions {
     /// Told from which sequence on the journal is still needed
     /// ([`gapless_journal::RetentionHandle::release_before`]).
     pub release_before: Box<dyn Fn(Seq) + Send>,
+    /// Told that the records of a date below a position are in files: the live engine
+    /// may let go of them ([`gapless_engine::Engine::spill`]).
+    pub spilled: Box<dyn Fn(Date, u32) + Send>,
 }
 
 impl fmt::Debug for FollowerOptions {
@@ -76,6 +81,9 @@ pub enum FollowerError {
         /// Which invariant.
         what: String,
     },
+    /// A file of remembered transactions cannot be read.
+    #[error("the follower cannot read {0}")]
+    Remembered(#[from] RememberedError),
     /// It was told to stop, or has stopped.
     #[error("the follower has stopped")]
     Stopped,
@@ -114,8 +122,10 @@ pub struct Status {
     pub rows: RowsState,
     /// How often sled was set aside since the start.
     pub rows_set_aside: u64,
-    /// Bytes of rows and bases written since the start.
+    /// Bytes of rows, bases and remembered transactions written since the start.
     pub written_bytes: u64,
+    /// Remembered transactions in files.
+    pub remembered_in_files: u64,
     /// The attested event at which replay and live state differed.
     pub divergence: Option<Seq>,
     /// Why the follower has stopped, if it was not asked to.

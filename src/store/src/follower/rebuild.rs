@@ -9,8 +9,9 @@ use gapless_journal::{Disk, Reader};
 
 use crate::base::{self, BaseName};
 use crate::extract::{Fault, Target};
-use crate::load::feed;
+use crate::load::give;
 use crate::options::Dirs;
+use crate::remembered::Remembered;
 
 /// Events that a step replays.
 const EVENTS_AT_ONCE: u64 = 2_000;
@@ -23,6 +24,9 @@ pub(crate) struct Rebuild {
     dirs: Dirs,
     uuid: [u8; 16],
     options: Options,
+    /// Of no generation yet.
+    empty: Remembered,
+    remembered: Remembered,
     under_way: Option<(Engine, Reader)>,
     /// Bases from here on have turned out to be of no use.
     below: Seq,
@@ -37,6 +41,7 @@ impl Rebuild {
         dirs: &Dirs,
         uuid: [u8; 16],
         capacity: Capacity,
+        remembered: Remembered,
     ) -> Self {
         Self {
             target,
@@ -47,6 +52,8 @@ impl Rebuild {
                 indexed: false,
                 capacity,
             },
+            empty: remembered.clone(),
+            remembered,
             under_way: None,
             below: target.freeze + 1,
             notes: Vec::new(),
@@ -72,7 +79,8 @@ impl Rebuild {
                 return Err(Fault::Gone("the journal ends before the freeze".to_owned()));
             };
             read += group.events.len() as u64;
-            if let Err(what) = replay(&mut engine, group.events, self.target.freeze) {
+            let freeze = self.target.freeze;
+            if let Err(what) = replay(&mut engine, &mut self.remembered, group.events, freeze) {
                 self.give_up_on(what);
                 return Ok((read, None));
             }
@@ -114,7 +122,10 @@ impl Rebuild {
         }
         self.below = 0;
         match Reader::open(Arc::clone(&self.disk), self.dirs.journal.clone(), 1) {
-            Ok(reader) => Ok((Engine::new(self.options), reader)),
+            Ok(reader) => {
+                self.remembered = self.empty.clone();
+                Ok((Engine::new(self.options), reader))
+            }
             Err(error) => {
                 let fault = Fault::from(error);
                 let Fault::Gone(what) = fault else {
@@ -129,12 +140,18 @@ impl Rebuild {
         }
     }
 
-    fn load(&self, name: BaseName) -> Result<Engine, String> {
+    fn load(&mut self, name: BaseName) -> Result<Engine, String> {
         let path = self.dirs.bases.join(name.file());
         let mut loader = Engine::loader(self.options);
-        let header = base::read(&*self.disk, &path, |item| feed(&mut loader, item))
+        self.remembered = self.empty.clone();
+        let remembered = &mut self.remembered;
+        let header = base::read(&*self.disk, &path, |item| {
+            give(&mut [&mut loader], remembered, item).map_err(|error| error.to_string())
+        })
+        .map_err(|error| error.to_string())?;
+        let engine = remembered
+            .finish(loader)
             .map_err(|error| error.to_string())?;
-        let engine = loader.finish().map_err(|error| error.to_string())?;
         if header.uuid != self.uuid
             || engine.last_seq() != name.0
             || engine.state_hash() != header.state_hash
@@ -146,15 +163,27 @@ impl Rebuild {
 }
 
 /// Applies events up to the freeze, each held against the invariants.
-fn replay(engine: &mut Engine, mut rest: &[u8], freeze: Seq) -> Result<(), String> {
+fn replay(
+    engine: &mut Engine,
+    remembered: &mut Remembered,
+    mut rest: &[u8],
+    freeze: Seq,
+) -> Result<(), String> {
     while !rest.is_empty() && engine.last_seq() < freeze {
         let (event, after) = Event::decode(rest).map_err(|error| error.to_string())?;
         rest = after;
         if event.seq <= engine.last_seq() {
             continue;
         }
-        engine.check(&event).map_err(|breach| breach.to_string())?;
+        remembered
+            .archive
+            .checked(engine, &event, true)
+            .map_err(|error| error.to_string())?
+            .map_err(|breach| breach.to_string())?;
         engine.apply(&event);
+        remembered
+            .ease(&mut [engine])
+            .map_err(|error| error.to_string())?;
         if let Some(seq) = engine.divergence() {
             return Err(format!("the state at event {seq} is not the one attested"));
         }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gapless_engine::Engine;
+use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
 
 use super::checkpoint::{Checkpoint, Step};
@@ -10,6 +11,7 @@ use super::handle::RowsState;
 use super::pace::Pace;
 use crate::dirty::Dirty;
 use crate::options::{Dirs, StoreOptions};
+use crate::remembered::{Extents, Remembered};
 use crate::rows::actor::{SledError, SledOptions};
 use crate::rows::aside;
 use crate::rows::store::RowStore;
@@ -27,6 +29,8 @@ pub(crate) struct Rows {
     limits: StoreOptions,
     uuid: [u8; 16],
     dirty: Dirty,
+    /// What the last mark leaves to files.
+    files: Extents,
     checkpoint: Option<Checkpoint>,
     pace: Pace,
     /// When the last checkpoint began.
@@ -55,7 +59,7 @@ impl Rows {
         uuid: [u8; 16],
         store: Option<RowStore>,
         dirty: Dirty,
-        mark: Seq,
+        (mark, files): (Seq, Extents),
         now: Instant,
     ) -> Self {
         Self {
@@ -65,6 +69,7 @@ impl Rows {
             limits: limits.clone(),
             uuid,
             dirty,
+            files,
             checkpoint: None,
             pace: Pace::new(limits.checkpoint_bytes_per_s, now),
             begun: None,
@@ -84,6 +89,11 @@ impl Rows {
         }
     }
 
+    /// Dates of which the last mark leaves something to files.
+    pub(crate) fn dates_in_files(&self) -> impl Iterator<Item = Date> {
+        self.files.dates()
+    }
+
     /// Whether a checkpoint has begun and not ended.
     pub(crate) fn is_under_way(&self) -> bool {
         self.checkpoint.is_some()
@@ -99,6 +109,7 @@ impl Rows {
     pub(crate) fn drive(
         &mut self,
         engine: &Engine,
+        remembered: &Remembered,
         now: Instant,
         hurry: bool,
         room: impl FnOnce() -> bool,
@@ -128,7 +139,7 @@ impl Rows {
         if !unpaced && now < self.pace.free_at() {
             return Driven::Idle(Some(self.pace.free_at()));
         }
-        match self.advance(engine, now) {
+        match self.advance(engine, remembered, now) {
             Ok(Step::Busy) => Driven::Idle(now.checked_add(Duration::from_millis(1))),
             Ok(Step::Wrote(bytes)) => {
                 self.pace.spent(bytes, now);
@@ -137,6 +148,7 @@ impl Rows {
             Ok(Step::Done) => {
                 if let Some(done) = self.checkpoint.take() {
                     self.mark = done.seq();
+                    self.files = done.files().clone();
                     self.checkpoints += 1;
                     tracing::debug!(seq = self.mark, "checkpoint");
                 }
@@ -169,7 +181,12 @@ impl Rows {
         }
     }
 
-    fn advance(&mut self, engine: &Engine, now: Instant) -> Result<Step, SledError> {
+    fn advance(
+        &mut self,
+        engine: &Engine,
+        remembered: &Remembered,
+        now: Instant,
+    ) -> Result<Step, SledError> {
         let store = match &mut self.store {
             Some(store) => store,
             slot @ None => {
@@ -187,7 +204,13 @@ impl Rows {
             Some(checkpoint) => checkpoint,
             slot @ None => {
                 self.begun = Some(now);
-                slot.insert(Checkpoint::begin(engine, self.uuid, store, &mut self.dirty))
+                slot.insert(Checkpoint::begin(
+                    engine,
+                    self.uuid,
+                    store,
+                    &mut self.dirty,
+                    remembered,
+                ))
             }
         };
         checkpoint.step(store, engine, &mut self.dirty)
@@ -199,6 +222,7 @@ impl Rows {
         self.store = None;
         self.checkpoint = None;
         self.mark = 0;
+        self.files = Extents::default();
         self.abandoned += 1;
         self.dirty = crate::state::all_dirty(engine);
         let backoff = 1u32 << self.abandoned.min(6);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
 use gapless_engine::{Body, Engine, Event};
 use gapless_journal::{Disk, Reader, RealDisk};
@@ -18,6 +19,7 @@ use super::pace::Pace;
 use super::rows::{Driven, Rows};
 use crate::dirty::Dirty;
 use crate::options::{Dirs, StoreOptions};
+use crate::remembered::{Archive, Remembered};
 
 /// Groups are applied until so many events are, before anything else gets its turn.
 const EVENTS_AT_ONCE: u64 = 2_000;
@@ -31,7 +33,7 @@ pub(crate) struct Turn {
     /// Whether there was anything to do.
     pub worked: bool,
     /// Now, and what is due when, if there is time for a nap.
-    rest: Option<(Instant, [Driven; 3])>,
+    rest: Option<(Instant, [Driven; 4])>,
 }
 
 pub(crate) struct Worker {
@@ -41,6 +43,9 @@ pub(crate) struct Worker {
     uuid: [u8; 16],
     durable: Box<dyn Fn() -> Seq + Send>,
     release_before: Box<dyn Fn(Seq) + Send>,
+    spilled: Box<dyn Fn(Date, u32) + Send>,
+    remembered: Remembered,
+    spill_retry_at: Option<Instant>,
     shared: Arc<Shared>,
     engine: Engine,
     reader: Reader,
@@ -72,9 +77,12 @@ impl Worker {
             replica,
             durable,
             release_before,
+            spilled,
         } = options;
+        let remembered = replica.remembered;
+        let archive = &remembered.archive;
         let now = Instant::now();
-        let bases = Bases::open(&disk, &dirs.bases, uuid)
+        let bases = Bases::open(&disk, &dirs.bases, uuid, archive)
             .map_err(|error| io_error("list the base files", error))?;
         let applied = replica.engine.last_seq();
         let reader = Reader::open(Arc::clone(&disk), dirs.journal.clone(), applied + 1)?;
@@ -84,7 +92,7 @@ impl Worker {
             uuid,
             replica.rows,
             replica.dirty,
-            replica.mark,
+            (replica.mark, replica.mark_files),
             now,
         );
         let newest_base = bases.newest().unwrap_or_default();
@@ -94,9 +102,9 @@ impl Worker {
         if let Some(seal) = last_seal.filter(|seal| *seal > newest_base) {
             shared.base_wanted.fetch_max(seal, Ordering::AcqRel);
         }
-        let extracts = Desk::new(&disk, &dirs, &limits, uuid, &replica.engine, now);
+        let extracts = Desk::new(&disk, &dirs, &limits, uuid, &replica.engine, archive, now);
         shared.set_extracts(extracts.shelf());
-        let worker = Self {
+        let mut worker = Self {
             base_pace: Pace::new(limits.base_bytes_per_s, now),
             disk,
             dirs,
@@ -104,6 +112,9 @@ impl Worker {
             uuid,
             durable,
             release_before,
+            spilled,
+            remembered,
+            spill_retry_at: None,
             shared,
             engine: replica.engine,
             reader,
@@ -118,6 +129,7 @@ impl Worker {
             written_bytes: 0,
             journal_from: 1,
         };
+        worker.tidy_remembered();
         worker.publish();
         Ok(worker)
     }
@@ -148,12 +160,13 @@ impl Worker {
             self.apply_some()?
         };
         let now = Instant::now();
+        let spill = self.drive_spill(now);
         let rows = self.drive_rows(now, false);
         let base = self.drive_base(now);
         let durable = (self.durable)();
         let extracts = self.extracts.drive(&self.engine, durable, now);
         self.publish();
-        let due = [rows, base, extracts];
+        let due = [spill, rows, base, extracts];
         let wrote = due.iter().any(|driven| matches!(driven, Driven::Wrote(_)));
         // What is durable comes in many small groups: it gathers during a nap.
         let busy = wrote || applied >= EVENTS_AT_ONCE;
@@ -206,7 +219,8 @@ impl Worker {
                 // A group that the replica has in part.
                 continue;
             }
-            apply_one(&mut self.engine, &event, self.rows.dirty())?;
+            let dirty = self.rows.dirty();
+            apply_one(&mut self.engine, &self.remembered.archive, &event, dirty)?;
             self.since_base.0 += 1;
             match event.body {
                 Body::Freeze { date } => {
@@ -228,11 +242,60 @@ impl Worker {
         Ok(stop)
     }
 
+    /// Writes the oldest records of what is more than memory may hold to a file, and
+    /// lets go of them.
+    fn drive_spill(&mut self, now: Instant) -> Driven {
+        if let Some(retry_at) = self.spill_retry_at.filter(|at| now < *at) {
+            return Driven::Idle(Some(retry_at));
+        }
+        let Some(next) = self.remembered.next(&self.engine) else {
+            return Driven::Idle(None);
+        };
+        let written = if has_room(&*self.disk, &self.dirs, &self.limits) {
+            self.remembered.write(&self.engine, next)
+        } else {
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        match written {
+            Ok((until, bytes)) => {
+                drop(self.engine.spill(next.date, until, u32::MAX));
+                (self.spilled)(next.date, until);
+                self.written_bytes += bytes;
+                Driven::Wrote(bytes)
+            }
+            Err(error) => {
+                tracing::error!(%error, "old remembered transactions cannot be written to a file and stay in memory");
+                self.spill_retry_at = now.checked_add(self.limits.retry_after);
+                Driven::Idle(self.spill_retry_at)
+            }
+        }
+    }
+
+    /// Removes files of remembered transactions that nothing refers to any more: no
+    /// base, no mark, and not this instance.
+    fn tidy_remembered(&mut self) {
+        if self.extracts.is_rebuilding() {
+            return;
+        }
+        let Some(mut kept) = self.bases.dates_in_files() else {
+            tracing::warn!("the header of a base file cannot be read: what it refers to is kept");
+            return;
+        };
+        self.remembered.forget(&self.engine);
+        kept.extend(self.remembered.extents.dates());
+        kept.extend(self.rows.dates_in_files());
+        if let Err(error) = self.remembered.archive.tidy(&kept) {
+            tracing::warn!(%error, "old files of remembered transactions cannot be removed");
+        }
+    }
+
     fn drive_rows(&mut self, now: Instant, hurry: bool) -> Driven {
         let (dirs, limits) = (&self.dirs, &self.limits);
         let driven = self
             .rows
-            .drive(&self.engine, now, hurry, || rows_have_room(dirs, limits));
+            .drive(&self.engine, &self.remembered, now, hurry, || {
+                rows_have_room(dirs, limits)
+            });
         if let Driven::Wrote(bytes) = driven {
             self.written_bytes += bytes;
         }
@@ -296,6 +359,7 @@ impl Worker {
                     &self.dirs.bases,
                     self.uuid,
                     &self.engine,
+                    &self.remembered,
                 )?)
             }
         };
@@ -315,6 +379,7 @@ impl Worker {
         }
         self.written_bases += 1;
         tracing::info!(seq, "base file written and verified");
+        self.tidy_remembered();
         if let Some(older) = needed_after {
             // Extracts of kept dates, and of the one that ends next, hold postings
             // from their first event on.
@@ -381,6 +446,8 @@ impl Worker {
             status.journal_from = self.journal_from;
             status.written_bytes = self.written_bytes;
             status.divergence = self.engine.divergence();
+            status.remembered_in_files = u64::from(self.engine.counts().remembered)
+                - u64::from(self.engine.records_in_memory());
         });
     }
 
@@ -402,6 +469,7 @@ impl Worker {
 /// invariants and that replay equals live. What does not is never stored.
 pub(crate) fn apply_one(
     engine: &mut Engine,
+    archive: &Archive,
     event: &Event,
     dirty: &mut Dirty,
 ) -> Result<(), FollowerError> {
@@ -411,9 +479,8 @@ pub(crate) fn apply_one(
         return Err(FollowerError::NoEvent { seq: next, what });
     }
     // Rows that were loaded ahead of the mark already hold what is checked.
-    if next > engine.consistent_from()
-        && let Err(breach) = engine.check(event)
-    {
+    let check = next > engine.consistent_from();
+    if let Err(breach) = archive.checked(engine, event, check)? {
         return Err(FollowerError::Breach {
             seq: next,
             what: breach.to_string(),

@@ -108,14 +108,17 @@ impl RowStore {
     }
 
     /// Entries that the mark no longer needs: pieces of the other residue slot,
-    /// and records of generations that are gone.
-    pub(crate) fn surplus(&self, generations: &[(Date, u64)], limit: usize) -> Vec<Key> {
+    /// and records of generations that are gone, or that are in files.
+    pub(crate) fn surplus(&self, mark: &Mark, limit: usize) -> Vec<Key> {
         let other = self.free_slot();
         self.digest
             .removable()
             .filter(|key| match key {
                 Key::Residue(slot, _) => *slot == other,
-                Key::Records(date, _) => !generations.iter().any(|(kept, _)| kept == date),
+                Key::Records(date, chunk) => {
+                    !mark.generations.iter().any(|(kept, _)| kept == date)
+                        || chunk * RECORDS_PER_CHUNK < mark.files.of(*date).slots
+                }
                 _ => false,
             })
             .take(limit)
@@ -183,6 +186,11 @@ impl Reading {
                 if mark.sizes != self.sizes {
                     return Err(RowsError::OtherFormat);
                 }
+                each(Item::Mark(mark.uuid, mark.seq)).map_err(RowsError::Refused)?;
+                for (date, extent) in &mark.files.0 {
+                    each(Item::Files(*date, *extent)).map_err(RowsError::Refused)?;
+                    self.records.insert(*date, extent.slots.into());
+                }
                 self.mark = Some(mark);
             }
             Key::Residue(slot, piece) => {
@@ -196,6 +204,12 @@ impl Reading {
                         damaged("digest and mark are gone", name)
                     });
                 };
+                if let Key::Records(date, chunk) = key
+                    && u64::from(chunk * RECORDS_PER_CHUNK) < mark.files.of(date).slots.into()
+                {
+                    // It is in a file by now, and has not been taken off yet.
+                    return Ok(());
+                }
                 let rows = Rows {
                     key,
                     items,
@@ -206,8 +220,8 @@ impl Reading {
                     Key::Cards(_) => (u64::from(self.cards), u64::from(mark.cards)),
                     Key::Records(date, _) => {
                         let due = mark.generations.iter().find(|(kept, _)| *kept == date);
-                        let seen = self.records.get(&date).copied().unwrap_or_default();
-                        (seen, due.map_or(0, |(_, len)| *len))
+                        let seen = self.records.get(&date).copied();
+                        (seen.unwrap_or(0), due.map_or(0, |(_, len)| *len))
                     }
                     _ => (0, 0),
                 };

@@ -1,9 +1,10 @@
 //! A bank with random business, whose events go through a real journal.
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::remembered::{Archive, Extents, Remembered};
 use crate::{
     Dirs, Follower, FollowerError, FollowerHandle, FollowerOptions, InlineFollower, LoadOptions,
     LoadStateError, Loaded, Replica, StoreOptions,
@@ -14,7 +15,7 @@ use gapless_engine::command::{
 };
 use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
-use gapless_engine::{Body, Capacity, Engine, Event, Figures, Options, Phase};
+use gapless_engine::{Answer, Body, Capacity, Engine, Event, Figures, Options, Phase};
 use gapless_journal::{
     Batch, Disk, FileJournal, HelperMode, Journal, JournalOptions, Port, Recovered, Verdict,
 };
@@ -25,6 +26,8 @@ pub const CAPACITY: Capacity = Capacity {
     cards: 4_096,
     remembered: 65_536,
 };
+/// Remembered transactions in memory of a tight house.
+pub const TIGHT: u32 = 200;
 const START: u64 = 1_795_000_000_000_000;
 
 /// A small generator: the same seed gives the same business.
@@ -82,6 +85,13 @@ impl House {
         }
     }
 
+    /// With little memory for what is remembered, and small files for the rest.
+    pub fn tight(mut self) -> Self {
+        self.options.remembered_in_memory = TIGHT;
+        self.options.remembered_per_file = 32;
+        self
+    }
+
     pub fn without_rows(mut self) -> Self {
         self.dirs.rows = None;
         self
@@ -98,6 +108,18 @@ impl House {
             ..JournalOptions::small(self.dirs.journal.clone(), self.segment)
         };
         Journal::open(Arc::clone(&self.disk), options).unwrap()
+    }
+
+    /// As [`Self::start`], where the disk may fail.
+    pub fn try_start(&self) -> Option<Bank> {
+        let options = JournalOptions {
+            helper: HelperMode::Inline,
+            ..JournalOptions::small(self.dirs.journal.clone(), self.segment)
+        };
+        let recovered = Journal::open(Arc::clone(&self.disk), options).ok()?;
+        let options = LoadOptions::new(&recovered, self.capacity, self.options.clone());
+        let loaded = crate::load(&self.disk, &self.dirs, &options).ok()?;
+        Some(Bank::new(self, recovered, loaded))
     }
 
     /// Starts as the daemon does: journal, load, follower.
@@ -130,6 +152,11 @@ pub struct Bank {
     pub released: Arc<AtomicU64>,
     pub loaded: LoadedFrom,
     replica: Option<Replica>,
+    pub archive: Archive,
+    /// Blocks that requests needed out of files.
+    pub fetched: usize,
+    /// What the follower says that the live engine may let go of.
+    pub spilled: Arc<Mutex<Vec<(Date, u32)>>>,
     disk: Arc<dyn Disk>,
     dirs: Dirs,
     options: StoreOptions,
@@ -149,7 +176,9 @@ pub struct LoadedFrom {
 }
 
 impl Bank {
-    fn new(house: &House, recovered: Recovered, loaded: Loaded) -> Self {
+    fn new(house: &House, recovered: Recovered, mut loaded: Loaded) -> Self {
+        // It may run without a follower to put records into files for it.
+        loaded.live.hold_in_memory(u32::MAX);
         let head = recovered.head;
         assert_eq!(loaded.live.last_seq(), head);
         assert_eq!(
@@ -173,6 +202,9 @@ impl Bank {
                 notes: loaded.notes,
             },
             replica: Some(loaded.follower),
+            archive: loaded.archive,
+            fetched: 0,
+            spilled: Arc::default(),
             disk: Arc::clone(&house.disk),
             dirs: house.dirs.clone(),
             options: house.options.clone(),
@@ -196,7 +228,7 @@ impl Bank {
         let bases = crate::base::list(&*house.disk, &house.dirs.bases, false).unwrap();
         let base = bases.iter().find(|base| base.0 < seq).unwrap();
         crate::base::read(&*house.disk, &house.dirs.bases.join(base.file()), |item| {
-            crate::load::feed(&mut engine, item)
+            crate::load::feed(&mut engine, None, item)
         })
         .unwrap();
         let engine = engine.finish().unwrap();
@@ -206,7 +238,14 @@ impl Bank {
             dirty,
             rows: None,
             mark: 0,
+            mark_files: Extents::default(),
+            remembered: self.remembered(),
         });
+    }
+
+    /// Files, with nothing in them.
+    pub fn remembered(&self) -> Remembered {
+        Remembered::new(self.archive.clone(), &self.options)
     }
 
     /// A follower without a thread.
@@ -216,6 +255,7 @@ impl Bank {
 
     fn follower_options(&mut self) -> FollowerOptions {
         let (durable, released) = (Arc::clone(&self.durable), Arc::clone(&self.released));
+        let told = Arc::clone(&self.spilled);
         let retention = self.cut.then(|| self.journal.retention());
         FollowerOptions {
             disk: Arc::clone(&self.disk),
@@ -230,6 +270,7 @@ impl Bank {
                     retention.release_before(seq);
                 }
             }),
+            spilled: Box::new(move |date, until| told.lock().unwrap().push((date, until))),
         }
     }
 
@@ -243,16 +284,28 @@ impl Bank {
         let mut events = Vec::new();
         for request in requests {
             self.time_us += 1_000;
-            self.live.execute(
-                &Command {
-                    time_us: self.time_us,
-                    day: gapless_engine::date::Date(20_000),
-                    request: *request,
-                },
-                &mut events,
-            );
+            self.let_go();
+            let command = Command {
+                time_us: self.time_us,
+                day: gapless_engine::date::Date(20_000),
+                request: *request,
+            };
+            while self.live.execute(&command, &mut events) == Answer::Wanting {
+                let wanted = self.live.wanted();
+                self.fetched += wanted.len();
+                for (block, bytes) in self.archive.fetch(&wanted) {
+                    self.live.lend(block, bytes.as_deref());
+                }
+            }
         }
         self.append(first, &events);
+    }
+
+    /// The live engine lets go of what the follower has put into files.
+    pub fn let_go(&mut self) {
+        for (date, until) in std::mem::take(&mut *self.spilled.lock().unwrap()) {
+            while self.live.spill(date, until, 500).is_none() {}
+        }
     }
 
     /// Makes encoded events durable as they are.

@@ -23,7 +23,9 @@ fn a_kill_at_any_step_of_a_checkpoint_leaves_the_last_mark() {
     let (mut marks, mut steps) = (0, 0);
     for _ in 0..3 {
         let begun_at = bank.head();
-        let mut checkpoint = Checkpoint::begin(&bank.live, bank.uuid, &store, &mut dirty);
+        let remembered = bank.remembered();
+        let mut checkpoint =
+            Checkpoint::begin(&bank.live, bank.uuid, &store, &mut dirty, &remembered);
         loop {
             let step = checkpoint.step(&mut store, &bank.live, &mut dirty).unwrap();
             while !store.poll().unwrap() {

@@ -21,7 +21,10 @@ fn a_base_file_of_version_1_opens() {
         indexed: false,
         capacity: CAPACITY,
     });
-    let header = base::read(&sim, Path::new("base-v1"), |item| feed(&mut loader, item)).unwrap();
+    let header = base::read(&sim, Path::new("base-v1"), |item| {
+        feed(&mut loader, None, item)
+    })
+    .unwrap();
     let engine = loader.finish().unwrap();
     assert_eq!(engine.last_seq(), header.seq);
     assert_eq!(

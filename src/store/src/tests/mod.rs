@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod extracts;
 mod fixture;
+mod remembered;
 mod restart;
 mod rows;
 mod verify;

@@ -11,6 +11,7 @@ use super::bank::{Bank, Dice, House, account, open_sled, put_account, scratch, t
 use crate::follower::BaseJob;
 use crate::format::Item;
 use crate::load::feed;
+use crate::remembered::{Archive, Remembered};
 use crate::{VerifyError, base, verify};
 
 /// A bank with two base files and rows, stopped.
@@ -153,14 +154,17 @@ fn forge(house: &House, seq: u64) {
             let balance = i64::from_le_bytes(forged[1..9].try_into().unwrap());
             let balance = if ix == 20 { balance + 5 } else { balance - 5 };
             forged[1..9].copy_from_slice(&balance.to_le_bytes());
-            feed(&mut loader, Item::Account(ix, &forged))
+            feed(&mut loader, None, Item::Account(ix, &forged))
         }
-        item => feed(&mut loader, item),
+        item => feed(&mut loader, None, item),
     })
     .unwrap();
     let engine = loader.finish().unwrap();
     gapless_engine::audit(&engine).unwrap();
-    let mut job = BaseJob::begin(&house.disk, &house.dirs.bases, header.uuid, &engine).unwrap();
+    let files = Archive::new(&house.disk, &house.dirs.remembered, header.uuid, 32);
+    let files = Remembered::new(files, &house.options);
+    let bases = &house.dirs.bases;
+    let mut job = BaseJob::begin(&house.disk, bases, header.uuid, &engine, &files).unwrap();
     while job.step(&engine).unwrap().is_some() {}
     job.finish().unwrap();
 }

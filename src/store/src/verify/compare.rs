@@ -1,14 +1,15 @@
 //! Holds what is stored against a recomputed state, byte by byte.
 
-use gapless_engine::Engine;
 use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountIx, CardIx};
+use gapless_engine::{Engine, Record};
 
 use crate::format::Item;
+use crate::remembered::{Archive, Extent};
 
 /// Row by row.
 pub(super) fn same_state(found: &Engine, due: &Engine) -> Result<(), String> {
-    let mut compare = Compare::new(due);
+    let mut compare = Compare::new(due, None);
     for ix in 0..found.accounts_len() {
         if let Some(row) = found.account_row(AccountIx(ix)) {
             compare.item(Item::Account(ix, &row.to_bytes()))?;
@@ -31,6 +32,9 @@ pub(super) fn same_state(found: &Engine, due: &Engine) -> Result<(), String> {
 /// Holds stored items against an engine's state, byte by byte.
 pub(super) struct Compare<'e> {
     engine: &'e Engine,
+    archive: Option<&'e Archive>,
+    /// How many records of which generations were found in files of their own.
+    files: Vec<(Date, u32)>,
     accounts: u32,
     cards: u32,
     /// The generation being compared, and the next record's position.
@@ -40,9 +44,11 @@ pub(super) struct Compare<'e> {
 }
 
 impl<'e> Compare<'e> {
-    pub(super) fn new(engine: &'e Engine) -> Self {
+    pub(super) fn new(engine: &'e Engine, archive: Option<&'e Archive>) -> Self {
         Self {
             engine,
+            archive,
+            files: Vec::new(),
             accounts: 0,
             cards: 0,
             records: None,
@@ -73,7 +79,10 @@ impl<'e> Compare<'e> {
             Item::Record(date, bytes) => {
                 let position = match self.records {
                     Some((current, next)) if current == date => next,
-                    _ => 0,
+                    _ => {
+                        let files = self.files.iter().find(|(of, _)| *of == date);
+                        files.map_or(0, |(_, slots)| *slots)
+                    }
                 };
                 self.records = Some((date, position + 1));
                 self.records_seen += 1;
@@ -89,8 +98,30 @@ impl<'e> Compare<'e> {
                 self.residue.extend_from_slice(bytes);
                 Ok(())
             }
-            Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
+            Item::Files(date, extent) => self.files(date, extent),
+            Item::Mark(..) | Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
         }
+    }
+
+    /// Records in files, where no mark "reversed" is: it is made anew from the reversals.
+    fn files(&mut self, date: Date, extent: Extent) -> Result<(), String> {
+        let archive = self.archive.ok_or("records are in files of their own")?;
+        let engine = self.engine;
+        archive.walk(date, extent, |first, records| {
+            let slots = u32::try_from(records.len() / Record::BYTES).unwrap_or(u32::MAX);
+            let due = engine.spill_bytes(date, first..first.saturating_add(slots));
+            let mut due = due.map(Some).chain(std::iter::repeat(None));
+            for (position, found) in (first..).zip(records.chunks_exact(Record::BYTES)) {
+                let due = due.next().flatten();
+                same(due.as_ref().map(|due| &due[..]), found, || {
+                    format!("remembered transaction {position} of {date}, in a file of its own,")
+                })?;
+            }
+            Ok(())
+        })?;
+        self.files.push((date, extent.slots));
+        self.records_seen += u64::from(extent.slots);
+        Ok(())
     }
 
     pub(super) fn end(self) -> Result<(), String> {

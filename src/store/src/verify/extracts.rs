@@ -11,6 +11,7 @@ use gapless_journal::{Disk, OpenMode};
 use super::VerifyError;
 use crate::extract::{Check, Fault, Job, MANIFEST, Manifest, Out, Target, dir_of};
 use crate::options::Dirs;
+use crate::remembered::Archive;
 
 /// What was found of one extract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(super) struct Extracts<'a> {
     pub dirs: &'a Dirs,
     pub uuid: [u8; 16],
     pub head: Seq,
+    pub archive: Archive,
     pub found: Vec<Found>,
 }
 
@@ -127,7 +129,8 @@ impl Extracts<'_> {
 
     fn recompute(&self, target: Target, engine: &Engine) -> Result<Manifest, Fault> {
         let journal = &self.dirs.journal;
-        let mut job = Job::begin(target, engine, self.disk, journal, self.uuid, None)?;
+        let files = &self.archive;
+        let mut job = Job::begin(target, engine, self.disk, journal, files, self.uuid, None)?;
         while job.step(engine, self.head)?.is_some() {}
         Ok(job.into_manifest())
     }

@@ -24,6 +24,7 @@ use crate::follower::sled_options;
 use crate::format::SIZES;
 use crate::load::feed;
 use crate::options::{Dirs, StoreOptions};
+use crate::remembered::Archive;
 use crate::rows::store::RowStore;
 use books::Books;
 use compare::{Compare, same_state};
@@ -129,6 +130,8 @@ pub fn verify(
         indexed: false,
         capacity,
     });
+    let per_file = StoreOptions::default().remembered_per_file;
+    let archive = Archive::found(disk, &dirs.remembered, journal.uuid, per_file);
     let mut run = Run {
         disk,
         dirs,
@@ -139,8 +142,10 @@ pub fn verify(
             dirs,
             uuid: journal.uuid,
             head: journal.head,
+            archive: archive.clone(),
             found: Vec::new(),
         },
+        archive: archive.clone(),
         engine,
         bases: names.into_iter().rev().collect(),
         compared: Vec::new(),
@@ -215,6 +220,8 @@ struct Run<'a> {
     disk: &'a Arc<dyn Disk>,
     dirs: &'a Dirs,
     uuid: [u8; 16],
+    archive: Archive,
+    /// With all of it in memory.
     engine: Engine,
     books: Books,
     extracts: Extracts<'a>,
@@ -250,7 +257,8 @@ impl Run<'_> {
             capacity,
         });
         let path = self.dirs.bases.join(base.file());
-        let header = base::read(&**self.disk, &path, |item| feed(&mut loader, item))
+        let files = Some(&self.archive);
+        let header = base::read(&**self.disk, &path, |item| feed(&mut loader, files, item))
             .map_err(|error| bad(error.to_string()))?;
         let engine = loader.finish().map_err(|error| bad(error.to_string()))?;
         if header.uuid != self.uuid {
@@ -319,7 +327,7 @@ impl Run<'_> {
         let base = self.bases.remove(0);
         let bad = |what: String| VerifyError::Base { seq, what };
         let path = self.dirs.bases.join(base.file());
-        let mut compare = Compare::new(&self.engine);
+        let mut compare = Compare::new(&self.engine, Some(&self.archive));
         let header = base::read(&**self.disk, &path, |item| compare.item(item)).map_err(
             |error| match error {
                 BaseError::Refused { what, .. } => bad(what),
@@ -357,7 +365,9 @@ impl Run<'_> {
         });
         let read = RowStore::open(&copy.0, &sled_options(&StoreOptions::default()))
             .map_err(Into::into)
-            .and_then(|mut store| store.read(SIZES, |item| feed(&mut loader, item)));
+            .and_then(|mut store| {
+                store.read(SIZES, |item| feed(&mut loader, Some(&self.archive), item))
+            });
         let mark = match read {
             Ok(mark) => mark,
             Err(crate::rows::store::RowsError::Unmarked) => {

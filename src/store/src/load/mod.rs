@@ -1,28 +1,32 @@
 //! Recovers two instances of the core at the start: from sled's rows, else from
 //! the newest base that is whole, else from the first event; then the journal to its end.
 
+mod loaders;
+mod twin;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gapless_engine::ids::{AccountIx, CardIx, Seq};
-use gapless_engine::{
-    AccountRow, Body, Breach, Capacity, CardRow, Engine, Event, LoadError, Loader, Options,
-};
-use gapless_journal::{Disk, JournalError, Reader, Recovered};
+use gapless_engine::ids::Seq;
+use gapless_engine::{AccountRow, Capacity, CardRow, Engine};
+use gapless_journal::{Disk, JournalError, Recovered};
 
 use crate::base::{self, BaseName};
 use crate::codec::hex;
-use crate::dirty::Dirty;
 use crate::follower::sled_options;
 use crate::format::{Item, SIZES};
 use crate::options::{Dirs, StoreOptions};
+use crate::remembered::Archive;
 use crate::replica::Replica;
 use crate::rows::aside;
 use crate::rows::store::{RowStore, RowsError};
-use crate::state;
+use loaders::{Loaders, Unfit, archive, full_of};
+use twin::{ReplayError, Twin, replay};
+
+pub(crate) use loaders::{feed, give};
 
 /// What [`load`] needs to know.
 #[derive(Clone, Debug)]
@@ -98,6 +102,8 @@ pub struct Loaded {
     pub replayed: u64,
     /// What an operator should read: sources that were damaged, set aside or skipped.
     pub notes: Vec<String>,
+    /// Where remembered transactions are that are not in memory.
+    pub archive: Archive,
 }
 
 /// Why the daemon must not start.
@@ -212,248 +218,13 @@ fn from_others(
             what,
         });
     }
-    let twin = Twin::empty(options);
+    let twin = Twin::empty(options, archive(disk, dirs, options));
     match replay(disk, dirs, options, twin) {
-        Ok(replayed) => Ok(replayed.into_loaded(Source::Journal, None, std::mem::take(notes))),
+        Ok(replayed) => {
+            Ok(replayed.into_loaded(Source::Journal, None, options, std::mem::take(notes)))
+        }
         Err(ReplayError::Fatal(error)) => Err(error),
         Err(ReplayError::Disagrees(what)) => Err(LoadStateError::Replay(what)),
-    }
-}
-
-/// Two instances while rows are being loaded.
-struct Loaders {
-    live: Loader,
-    follower: Loader,
-    /// Of what there was more than the engine is set up for.
-    full: Option<&'static str>,
-}
-
-/// Gives one thing out of stored rows or a base file to a loader.
-pub(crate) fn feed(loader: &mut Loader, item: Item<'_>) -> Result<(), String> {
-    give(loader, item).map_err(|error| error.to_string())
-}
-
-fn give(loader: &mut Loader, item: Item<'_>) -> Result<(), LoadError> {
-    match item {
-        Item::Account(ix, row) => loader.account(AccountIx(ix), row),
-        Item::Card(ix, row) => loader.card(CardIx(ix), row),
-        Item::Record(date, record) => loader.record(date, record),
-        Item::Residue(residue) => loader.residue(residue),
-        Item::LaterAccount(_) | Item::LaterCard(_) => Ok(()),
-    }
-}
-
-/// Which bound of the configuration is too low, if it is one.
-fn bound(error: LoadError) -> Option<&'static str> {
-    match error {
-        LoadError::Capacity(what @ ("accounts" | "cards" | "remembered transactions")) => {
-            Some(what)
-        }
-        _ => None,
-    }
-}
-
-fn full_of(what: &'static str, options: &LoadOptions) -> LoadStateError {
-    let capacity = options.capacity;
-    LoadStateError::Capacity {
-        what,
-        configured: match what {
-            "accounts" => capacity.accounts,
-            "cards" => capacity.cards,
-            _ => capacity.remembered,
-        },
-    }
-}
-
-impl Loaders {
-    fn new(options: &LoadOptions) -> Self {
-        let capacity = options.capacity;
-        Self {
-            live: Engine::loader(Options {
-                indexed: true,
-                capacity,
-            }),
-            follower: Engine::loader(Options {
-                indexed: false,
-                capacity,
-            }),
-            full: None,
-        }
-    }
-
-    fn item(&mut self, item: Item<'_>) -> Result<(), String> {
-        let given = give(&mut self.live, item).and_then(|()| give(&mut self.follower, item));
-        given.map_err(|error| {
-            self.full = self.full.or(bound(error));
-            error.to_string()
-        })
-    }
-
-    fn finish(self) -> Result<Twin, Unfit> {
-        let finish = |loader: Loader| {
-            loader.finish().map_err(|error| match bound(error) {
-                Some(what) => Unfit::Full(what),
-                None => Unfit::Because(error.to_string()),
-            })
-        };
-        Ok(Twin {
-            live: finish(self.live)?,
-            follower: finish(self.follower)?,
-            dirty: Dirty::default(),
-            replayed: 0,
-        })
-    }
-}
-
-/// Why what was read cannot be used.
-enum Unfit {
-    /// It is more than the engine is set up for.
-    Full(&'static str),
-    Because(String),
-}
-
-/// Two instances while the journal is replayed.
-struct Twin {
-    live: Engine,
-    follower: Engine,
-    dirty: Dirty,
-    replayed: u64,
-}
-
-impl Twin {
-    fn empty(options: &LoadOptions) -> Self {
-        let capacity = options.capacity;
-        Self {
-            live: Engine::new(Options {
-                indexed: true,
-                capacity,
-            }),
-            follower: Engine::new(Options {
-                indexed: false,
-                capacity,
-            }),
-            dirty: Dirty::default(),
-            replayed: 0,
-        }
-    }
-
-    fn into_loaded(self, source: Source, rows: Option<RowStore>, notes: Vec<String>) -> Loaded {
-        let (dirty, mark) = match source {
-            Source::Rows(mark) => (self.dirty, mark),
-            Source::Base(_) | Source::Journal => (state::all_dirty(&self.follower), 0),
-        };
-        Loaded {
-            live: self.live,
-            follower: Replica {
-                engine: self.follower,
-                dirty,
-                rows,
-                mark,
-            },
-            source,
-            replayed: self.replayed,
-            notes,
-        }
-    }
-}
-
-enum ReplayError {
-    /// Another source may do better.
-    Disagrees(String),
-    Fatal(LoadStateError),
-}
-
-impl From<JournalError> for ReplayError {
-    fn from(error: JournalError) -> Self {
-        Self::Fatal(error.into())
-    }
-}
-
-/// Replays the journal behind the twin's sequence to its end: decoded once, applied twice.
-fn replay(
-    disk: &Arc<dyn Disk>,
-    dirs: &Dirs,
-    options: &LoadOptions,
-    mut twin: Twin,
-) -> Result<Twin, ReplayError> {
-    let ahead = twin.live.consistent_from();
-    if ahead > options.head {
-        return Err(ReplayError::Disagrees(format!(
-            "a row is ahead of the journal, at {ahead}"
-        )));
-    }
-    let from = twin.live.last_seq();
-    if from < options.head {
-        let mut reader = Reader::open(Arc::clone(disk), dirs.journal.clone(), from + 1)?;
-        while let Some(group) = reader.next(options.head)? {
-            let mut rest = group.events;
-            while !rest.is_empty() {
-                let next = twin.live.last_seq() + 1;
-                let (event, after) = Event::decode(rest).map_err(|error| {
-                    ReplayError::Fatal(LoadStateError::Replay(format!("event {next}: {error}")))
-                })?;
-                rest = after;
-                if event.seq >= next {
-                    twin.apply(&event, next, options)?;
-                }
-            }
-        }
-    }
-    if twin.live.last_seq() != options.head {
-        let what = format!(
-            "it ends at {} instead of {}",
-            twin.live.last_seq(),
-            options.head
-        );
-        return Err(ReplayError::Fatal(LoadStateError::Replay(what)));
-    }
-    if twin.live.state_hash() != twin.follower.state_hash() {
-        return Err(ReplayError::Disagrees(
-            "the two instances differ".to_owned(),
-        ));
-    }
-    Ok(twin)
-}
-
-impl Twin {
-    fn apply(
-        &mut self,
-        event: &Event,
-        next: Seq,
-        options: &LoadOptions,
-    ) -> Result<(), ReplayError> {
-        if event.seq != next {
-            let what = format!("event {} follows where {next} is due", event.seq);
-            return Err(ReplayError::Fatal(LoadStateError::Replay(what)));
-        }
-        if next > self.live.consistent_from()
-            && let Err(breach) = self.live.check(event)
-        {
-            if breach == Breach::Room {
-                return Err(ReplayError::Fatal(full_of(wants_room(event), options)));
-            }
-            return Err(ReplayError::Disagrees(format!(
-                "event {next} does not fit: {breach}"
-            )));
-        }
-        self.live.apply(event);
-        state::apply(&mut self.follower, event, &mut self.dirty);
-        self.replayed += 1;
-        match self.live.divergence().or(self.follower.divergence()) {
-            Some(seq) => Err(ReplayError::Disagrees(format!(
-                "the state at event {seq} is not the one that was attested"
-            ))),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Of what an event that finds no room would add one.
-const fn wants_room(event: &Event) -> &'static str {
-    match &event.body {
-        Body::InternalOpened(_) | Body::AccountPut(_) => "accounts",
-        Body::CardPut(_) => "cards",
-        _ => "remembered transactions",
     }
 }
 
@@ -479,7 +250,7 @@ fn from_rows(
         return Ok(FromRows::Unusable);
     }
     let started = Instant::now();
-    let mut loaders = Loaders::new(options);
+    let mut loaders = Loaders::new(options, archive(disk, dirs, options));
     let mut newest = 0;
     let mut expected = false;
     let read = RowStore::open(dir, &sled_options(&options.store))
@@ -505,7 +276,8 @@ fn from_rows(
                     );
                     let mut notes = std::mem::take(notes);
                     notes.extend(only_copy(disk, dirs, options)?);
-                    let loaded = twin.into_loaded(Source::Rows(mark.seq), Some(store), notes);
+                    let rows = Some((store, mark.files));
+                    let loaded = twin.into_loaded(Source::Rows(mark.seq), rows, options, notes);
                     return Ok(FromRows::Loaded(Box::new(loaded)));
                 }
                 Ok(Err(Unfit::Full(what))) => return Ok(FromRows::Full(what)),
@@ -518,6 +290,7 @@ fn from_rows(
             }
         }
         Err(error) => {
+            loaders.check_mark("sled's rows", options)?;
             if let Some(what) = loaders.full {
                 return Ok(FromRows::Full(what));
             }
@@ -620,7 +393,7 @@ fn from_base(
 ) -> Result<Option<Loaded>, LoadStateError> {
     let started = Instant::now();
     let path = dirs.bases.join(base.file());
-    let mut loaders = Loaders::new(options);
+    let mut loaders = Loaders::new(options, archive(disk, dirs, options));
     let mut refuse = |what: String| {
         tracing::error!("{what}; going on with an older source");
         notes.push(what);
@@ -629,6 +402,7 @@ fn from_base(
     let header = match base::read(&**disk, &path, |item| loaders.item(item)) {
         Ok(header) => header,
         Err(error) => {
+            loaders.check_mark(&path.display().to_string(), options)?;
             return match loaders.full {
                 Some(what) => Err(full_of(what, options)),
                 None => refuse(error.to_string()),
@@ -669,6 +443,7 @@ fn from_base(
             Ok(Some(twin.into_loaded(
                 Source::Base(header.seq),
                 None,
+                options,
                 notes,
             )))
         }
@@ -689,7 +464,7 @@ fn row_seq(item: Item<'_>) -> Seq {
         Item::Card(_, row) | Item::LaterCard(row) => {
             CardRow::from_bytes(row).map_or(0, |row| row.last_seq())
         }
-        Item::Record(..) | Item::Residue(_) => 0,
+        Item::Record(..) | Item::Mark(..) | Item::Files(..) | Item::Residue(_) => 0,
     }
 }
 
