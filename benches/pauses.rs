@@ -247,6 +247,7 @@ impl Bank {
             replica: loaded.follower,
             durable: Box::new(move || durable.get()),
             release_before: Box::new(move |seq| retention.release_before(seq)),
+            spilled: Box::new(|_, _| ()),
         })
         .unwrap();
         let now = Instant::now();

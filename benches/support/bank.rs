@@ -121,6 +121,7 @@ impl Bank {
             replica: self.replica.take().unwrap(),
             durable: Box::new(move || durable.load(Ordering::Acquire)),
             release_before: Box::new(move |seq| retention.release_before(seq)),
+            spilled: Box::new(|_, _| ()),
         })
         .unwrap()
     }

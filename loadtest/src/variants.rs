@@ -1,4 +1,4 @@
-//! Two daemons that differ in one thing, in turns: A B, B A, so that what else the
+//! Two daemons that differ in one thing, in turns: A B, A B, so that what else the
 //! machine does hits both.
 #![allow(
     clippy::float_arithmetic,
@@ -165,13 +165,7 @@ impl Variants {
                     answered = 0;
                 }
                 let mut of_both = [0; 2];
-                let mut sides: Vec<(usize, &Host)> = hosts.iter().enumerate().collect();
-                // Each goes first as often as the other: going first may be a
-                // handicap of its own.
-                if round % 2 == 1 {
-                    sides.reverse();
-                }
-                for (side, host) in sides {
+                for (side, host) in hosts.iter().enumerate() {
                     let (name, count) = (names.get(side), self.rounds.count);
                     let name = name.map_or("", String::as_str);
                     bar.set_message(format!(

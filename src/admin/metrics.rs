@@ -31,11 +31,23 @@ pub(super) async fn metrics(State(site): State<Shared>) -> impl IntoResponse {
     gauges.clock_off.set(u8::from(status.clock_is_off));
     set(&gauges.cutover_overdue_s, status.cutover_overdue_s);
     // Not there while recovering; then the rest is shown without it.
-    let look = |engine: &Engine| (engine.counts(), engine.business(), engine.rolled_forward());
-    if let Ok((counts, business, rolled_forward)) = site.read(look).await {
+    let look = |engine: &Engine| {
+        let in_memory = engine.records_in_memory();
+        let rolled_forward = engine.rolled_forward();
+        (
+            engine.counts(),
+            in_memory,
+            engine.business(),
+            rolled_forward,
+        )
+    };
+    set(&gauges.remembered_fetched, status.fetched.0);
+    set(&gauges.remembered_unreadable, status.fetched.1);
+    if let Ok((counts, in_memory, business, rolled_forward)) = site.read(look).await {
         gauges.accounts.set(counts.accounts);
         gauges.cards.set(counts.cards);
         gauges.remembered.set(counts.remembered);
+        gauges.remembered_in_memory.set(in_memory);
         set(&gauges.exceptions, counts.exceptions);
         set(&gauges.breaches, counts.breaches);
         gauges.business_date_days.set(business.default.0);

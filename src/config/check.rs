@@ -125,6 +125,15 @@ fn check_engine(source: &Source<'_>, engine: EngineConfig) -> Result<(), ConfigE
     ] {
         bounds(source, at!["engine", key], value, low, high)?;
     }
+    if let Some(in_memory) = engine.remembered_in_memory {
+        bounds(
+            source,
+            at!["engine", "remembered_in_memory"],
+            in_memory.into(),
+            EngineConfig::FEWEST_IN_MEMORY.into(),
+            EngineConfig::MOST_REMEMBERED.into(),
+        )?;
+    }
     Ok(())
 }
 

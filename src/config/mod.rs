@@ -123,9 +123,12 @@ pub struct EngineConfig {
     pub accounts: u32,
     /// Most cards.
     pub cards: u32,
-    /// Most answers and originals remembered, in memory; when it is reached, requests
-    /// are refused with 91, while advices and reversals have a reserve.
+    /// Most answers and originals remembered; when it is reached, requests are refused
+    /// with 91, while advices and reversals have a reserve.
     pub remembered_transactions: u32,
+    /// Most of them whose records are in memory: the oldest of what is more goes to
+    /// files. `None`: all.
+    pub remembered_in_memory: Option<u32>,
     /// Every so many events the state's hash is journaled, for replay to prove itself against.
     pub attest_every: u64,
     /// Most bytes decided but not yet durable; above it requests are refused with 91.
@@ -140,6 +143,8 @@ impl EngineConfig {
     pub const MOST_ROWS: u32 = 100_000_000;
     /// Most remembered transactions that can be configured.
     pub const MOST_REMEMBERED: u32 = 200_000_000;
+    /// Fewest remembered transactions that memory can be held to.
+    pub const FEWEST_IN_MEMORY: u32 = 1_024;
 }
 
 /// The journal's files.
@@ -417,6 +422,7 @@ impl Default for EngineConfig {
             accounts: 1 << 20,
             cards: 1 << 20,
             remembered_transactions: 1 << 24,
+            remembered_in_memory: None,
             attest_every: 100_000,
             max_pending_journal_bytes: 8 << 20,
             max_journal_wait_ms: 1_000,

@@ -14,11 +14,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gapless_engine::date::Date;
 use gapless_journal::{
     Committer, CommitterOptions, Hooks, JournalError, MAX_GROUP_BYTES, RetentionHandle,
 };
-use gapless_store::{Follower, FollowerError, FollowerHandle, FollowerOptions, LoadStateError};
+use gapless_store::{
+    Follower, FollowerError, FollowerHandle, FollowerOptions, LoadStateError, RecordReader, Records,
+};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +34,7 @@ use crate::link::{Link, LinkError};
 use crate::runner::clock::{Clock, WallClock, wall_us};
 use crate::runner::{
     Control, EngineHandle, Fatal, Following, Jobs, JournalEnds, Phase, RunnerOptions, release,
-    run_jobs,
+    run_jobs, spill, take_fetched,
 };
 use crate::telemetry::Telemetry;
 use metered::Metered;
@@ -211,6 +215,8 @@ struct Parts {
     committer: Committer,
     follower: Arc<FollowerHandle>,
     fatal: Fatal,
+    /// Reads what has left memory; goes last.
+    _records: RecordReader,
 }
 
 /// Recovers, and starts the journal's and the follower's threads and the tasks
@@ -251,7 +257,11 @@ fn start(
         dirs,
         store,
         uuid,
+        archive,
     } = recovered;
+    let records = RecordReader::start(archive)
+        .map_err(|error| RunError::Io(PathBuf::from("the thread that reads records"), error))?;
+    let (spilled, told) = mpsc::unbounded_channel();
     let (clock, seen) = Clock::start(wall_us(), live.last_time_us(), Instant::now());
     if let WallClock::Jumped { by_us } = seen {
         tracing::error!(
@@ -280,6 +290,7 @@ fn start(
             store,
             uuid,
             replica: follower,
+            spilled,
         },
         &committer,
         retention,
@@ -307,6 +318,7 @@ fn start(
     });
     tokio::task::spawn_local(release::release_durable(engine.clone(), durable_wake));
     tokio::task::spawn_local(release::watch_wall_clock(engine.clone()));
+    fetch_from(&engine, &records.records(), told);
     let now_us = engine.now_us();
     let schedule = std::rc::Rc::new(night::Schedule::new(&config.bank)?);
     first_steps::begin(&engine, &schedule, keys, now_us)?;
@@ -324,7 +336,27 @@ fn start(
         committer,
         follower,
         fatal,
+        _records: records,
     })
+}
+
+/// What has left memory is read by a thread of its own; and what the follower has put
+/// into files leaves memory.
+fn fetch_from(engine: &EngineHandle, records: &Records, told: UnboundedReceiver<(Date, u32)>) {
+    let (sender, fetched) = mpsc::unbounded_channel();
+    let reader = records.clone();
+    engine.records_from(move |ticket, blocks| {
+        let sender = sender.clone();
+        reader.fetch(blocks, move |blocks| {
+            // The engine has gone: nobody waits.
+            let _ = sender.send((ticket, blocks));
+        });
+    });
+    tokio::task::spawn_local(take_fetched(engine.clone(), fetched));
+    let records = records.clone();
+    tokio::task::spawn_local(spill(engine.clone(), told, move |freed| {
+        records.free(freed);
+    }));
 }
 
 fn following(follower: &FollowerHandle) -> Following {
@@ -343,6 +375,7 @@ struct FollowerParts {
     store: gapless_store::StoreOptions,
     uuid: [u8; 16],
     replica: gapless_store::Replica,
+    spilled: mpsc::UnboundedSender<(Date, u32)>,
 }
 
 fn start_follower(
@@ -359,6 +392,10 @@ fn start_follower(
         replica: parts.replica,
         durable: Box::new(move || durable.get()),
         release_before: Box::new(move |seq| retention.release_before(seq)),
+        spilled: Box::new(move |date, until| {
+            // The engine has gone: nothing is held any more.
+            let _ = parts.spilled.send((date, until));
+        }),
     })?)
 }
 

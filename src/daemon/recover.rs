@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gapless_engine::{Capacity, Engine};
 use gapless_journal::{Disk, FileJournal, Journal, JournalOptions, RealDisk};
-use gapless_store::{Dirs, LoadOptions, Replica, StoreOptions, load};
+use gapless_store::{Archive, Dirs, LoadOptions, Replica, StoreOptions, load};
 
 use super::RunError;
 use crate::config::Config;
@@ -22,6 +22,8 @@ pub(super) struct Recovered {
     pub head: u64,
     pub live: Engine,
     pub follower: Replica,
+    /// Remembered transactions that have left memory.
+    pub archive: Archive,
 }
 
 /// Opens the journal (which locks the data directory) and loads the state.
@@ -66,6 +68,7 @@ pub(super) fn recover(config: &Config, data_dir: &Path) -> Result<Recovered, Run
         journal: recovered.journal,
         live: loaded.live,
         follower: loaded.follower,
+        archive: loaded.archive,
     })
 }
 
@@ -89,8 +92,25 @@ fn journal_options(config: &Config, dirs: &Dirs) -> JournalOptions {
     options
 }
 
+/// Remembered transactions in a file: so few that each date's newest, which stay in
+/// memory until a file is full, leave room there.
+fn per_file(in_memory: u32) -> u32 {
+    let most = (in_memory / 16).clamp(32, 1 << 16);
+    1 << most.ilog2()
+}
+
 fn store_options(config: &Config) -> StoreOptions {
+    let engine = &config.engine;
+    let in_memory = engine
+        .remembered_in_memory
+        .unwrap_or(engine.remembered_transactions);
     StoreOptions {
+        remembered_in_memory: if in_memory < engine.remembered_transactions {
+            in_memory
+        } else {
+            u32::MAX
+        },
+        remembered_per_file: per_file(in_memory),
         checkpoint_every: Duration::from_millis(config.store.checkpoint_every_ms),
         base_after_bytes: config.store.base_after_mib << 20,
         base_after_events: config.store.base_after_events,

@@ -48,11 +48,28 @@ pub struct Gauges {
     clock_jumps: AtomicU64,
     clock_is_off: AtomicBool,
     cutover_overdue_s: AtomicU64,
+    fetched: AtomicU64,
+    unreadable: AtomicU64,
 }
 
 impl Gauges {
     pub(super) fn set_cutover_overdue_s(&self, overdue_s: u64) {
         self.cutover_overdue_s.store(overdue_s, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_fetched(&self, blocks: u64, unreadable: u64) {
+        self.fetched.fetch_add(blocks, Ordering::Relaxed);
+        self.unreadable.fetch_add(unreadable, Ordering::Relaxed);
+    }
+
+    /// Blocks of remembered transactions that were fetched from files since start, and
+    /// those that could not be read.
+    #[must_use]
+    pub fn fetched(&self) -> (u64, u64) {
+        (
+            self.fetched.load(Ordering::Relaxed),
+            self.unreadable.load(Ordering::Relaxed),
+        )
     }
 
     pub(super) fn set_head(&self, seq: Seq) {
@@ -105,6 +122,8 @@ pub struct Status {
     pub clock_is_off: bool,
     /// Seconds since the next cutover was due; 0 when it is not due yet.
     pub cutover_overdue_s: u64,
+    /// See [`Gauges::fetched`].
+    pub fetched: (u64, u64),
 }
 
 /// The follower, as whoever started it tells of it.
@@ -211,6 +230,7 @@ impl Control {
             clock_jumps: self.gauges.clock_jumps.load(Ordering::Relaxed),
             clock_is_off: self.gauges.clock_is_off.load(Ordering::Relaxed),
             cutover_overdue_s: self.gauges.cutover_overdue_s.load(Ordering::Relaxed),
+            fetched: self.gauges.fetched(),
         }
     }
 
@@ -305,7 +325,9 @@ fn put_outcome(answer: Answer) -> PutOutcome {
     match answer {
         Answer::Put(outcome) => outcome,
         Answer::Done => PutOutcome::Unchanged,
-        Answer::Message(_) | Answer::Night(_) => PutOutcome::Refused(PutRefusal::Malfunction),
+        Answer::Message(_) | Answer::Night(_) | Answer::Wanting => {
+            PutOutcome::Refused(PutRefusal::Malfunction)
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use super::calendar::{Calendar, CalendarDay};
 use super::clock::{CONFIRMED_WITHIN_US, Clock, ClockView};
 use super::control::Gauges;
 use super::fatal::Fatal;
+use super::fetching::Fetching;
 use super::link_port::{LinkPort, LinkSignal, Refused};
 
 /// What the runner takes from the configuration.
@@ -91,6 +92,7 @@ pub(super) struct Shared {
     pub(super) stopping: CancellationToken,
     /// Networks that a connection sees to: told what they are owed by one only.
     pub(super) claims: RefCell<Vec<NetworkId>>,
+    pub(super) fetching: RefCell<Fetching>,
     pub(super) gauges: Arc<Gauges>,
 }
 
@@ -150,6 +152,7 @@ impl EngineHandle {
                 gathered: Notify::new(),
                 stopping,
                 claims: RefCell::default(),
+                fetching: RefCell::default(),
                 gauges,
             }),
         }
@@ -271,7 +274,8 @@ impl EngineHandle {
     }
 
     /// Posts entries of the batch (at most 256), unless requests would be refused
-    /// for want of space now: then payments need what there is.
+    /// for want of space now: then payments need what there is. `None` as well while
+    /// what was posted before is fetched from files.
     pub(crate) fn entries(
         &self,
         date: Date,
@@ -281,13 +285,22 @@ impl EngineHandle {
         if !core.has_room_for_entries(entries.len()) {
             return (None, core.engine.last_seq());
         }
-        let outcomes = entries
-            .iter()
-            .map(|entry| {
-                let answer = core.execute(&Request::PostEntry(*entry));
-                night_outcome(answer, core.engine.business().state)
-            })
-            .collect();
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for (at, entry) in entries.iter().enumerate() {
+            let answer = core.execute(&Request::PostEntry(*entry));
+            if answer == Answer::Wanting {
+                // Those before it are posted, and repeat their first result.
+                let rest = entries.iter().skip(at + 1);
+                let rest = rest.map(|entry| Request::PostEntry(*entry));
+                let wanted = core.wanted(rest);
+                core.flush(&self.shared.gauges);
+                let seq = core.engine.last_seq();
+                drop(core);
+                self.shared.fetch(wanted, None);
+                return (None, seq);
+            }
+            outcomes.push(night_outcome(answer, core.engine.business().state));
+        }
         core.flush(&self.shared.gauges);
         let told = super::Entries {
             outcomes,
@@ -320,10 +333,12 @@ impl EngineHandle {
 const fn night_outcome(answer: Answer, state: DateState) -> NightOutcome {
     match answer {
         Answer::Night(outcome) => outcome,
-        Answer::Message(_) | Answer::Put(_) | Answer::Done => NightOutcome::Refused {
-            why: NightRefusal::Malfunction,
-            state,
-        },
+        Answer::Message(_) | Answer::Put(_) | Answer::Done | Answer::Wanting => {
+            NightOutcome::Refused {
+                why: NightRefusal::Malfunction,
+                state,
+            }
+        }
     }
 }
 
@@ -426,11 +441,14 @@ impl Core {
     /// Decides what one read of a socket brought, in order: with one look at the
     /// clock, and with one hold of the journal's lock, which its thread must not be
     /// kept waiting for while the engine decides.
+    ///
+    /// Returns the first that needs what is in files; it and those behind it are not
+    /// decided.
     pub(super) fn execute_read(
         &mut self,
-        read: impl Iterator<Item = (u32, Command)>,
+        read: &mut impl Iterator<Item = (u32, Command)>,
         mut told: impl FnMut(u32, Outcome),
-    ) {
+    ) -> Option<(u32, Command)> {
         let time_us = self.now_us();
         let day = self.calendar.at(time_us);
         for (tag, mut command) in read {
@@ -441,6 +459,10 @@ impl Core {
                 Answer::Night(outcome) => self.cutover_outcome(outcome),
                 // Only messages come from links; another answer would be a fault of ours.
                 Answer::Put(_) | Answer::Done => self.malfunction(),
+                Answer::Wanting => {
+                    self.hand_over();
+                    return Some((tag, command));
+                }
             };
             told(tag, outcome);
             if self.events.len() >= HAND_OVER_BYTES {
@@ -448,6 +470,7 @@ impl Core {
             }
         }
         self.hand_over();
+        None
     }
 
     /// Appends the events that were applied to the open group.

@@ -1,5 +1,6 @@
 //! The engine as one connection sees it: requests in, released answers out.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -30,11 +31,27 @@ pub enum Refused {
 #[derive(Default)]
 pub(super) struct LinkSignal {
     notify: Notify,
+    fetch: Cell<Fetch>,
+}
+
+/// Whether what a link has taken waits for something out of files.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Fetch {
+    #[default]
+    Nothing,
+    UnderWay,
+    Done,
 }
 
 impl LinkSignal {
     pub(super) fn wake(&self) {
         self.notify.notify_one();
+    }
+
+    /// What the link waits for has been fetched.
+    pub(super) fn fetched(&self) {
+        self.fetch.set(Fetch::Done);
+        self.wake();
     }
 }
 
@@ -94,24 +111,44 @@ impl LinkPort {
     /// once, when it is durable.
     ///
     /// Deciding a batch at once lets its waits for memory overlap
-    /// ([`Engine::prepare`](gapless_engine::Engine::prepare)).
+    /// ([`Engine::prepare`](gapless_engine::Engine::prepare)). What is about a
+    /// transaction that has left memory waits until that is fetched, and what comes
+    /// behind it on this connection waits with it; others go on.
     pub fn flush(&mut self) {
-        if self.taken.is_empty() {
-            return;
+        // Once, unless a simulation's disk has given what is needed meanwhile.
+        while !self.taken.is_empty() && self.signal.fetch.get() != Fetch::UnderWay {
+            self.signal.fetch.set(Fetch::Nothing);
+            self.decide();
         }
+    }
+
+    fn decide(&mut self) {
         let mut core = self.shared.core.borrow_mut();
         if self.taken.len() > 1 {
             core.engine
                 .prepare(self.taken.iter().map(|(_, command)| &command.request));
         }
         let outstanding = &mut self.outstanding;
-        core.execute_read(self.taken.drain(..), |tag, outcome| {
+        let mut read = self.taken.drain(..);
+        let unread = core.execute_read(&mut read, |tag, outcome| {
             outstanding.push_back((tag, outcome));
         });
-        let is_on_its_way = core.flush_read(&self.shared.gauges);
+        let mut wanted = None;
+        if let Some(first) = unread {
+            let rest: Vec<_> = std::iter::once(first).chain(read).collect();
+            let behind = rest.iter().skip(1).map(|(_, command)| command.request);
+            wanted = Some(core.wanted(behind));
+            self.taken = rest;
+        }
+        // More of the same read is to come: it ends with that.
+        let is_on_its_way = wanted.is_none() && core.flush_read(&self.shared.gauges);
         drop(core);
         if !is_on_its_way {
             self.shared.gathered.notify_one();
+        }
+        if let Some(wanted) = wanted {
+            self.signal.fetch.set(Fetch::UnderWay);
+            self.shared.fetch(wanted, Some(Rc::clone(&self.signal)));
         }
         if let Some((_, last)) = self.outstanding.back() {
             self.shared
@@ -121,17 +158,21 @@ impl LinkPort {
 
     /// The next outcome that may leave, in order of submission.
     pub fn take_released(&mut self) -> Option<(u32, Outcome)> {
+        if self.signal.fetch.get() == Fetch::Done {
+            self.flush();
+        }
         if self.next_durable_at()? > self.shared.durable.get() {
             return None;
         }
         self.outstanding.pop_front()
     }
 
-    /// Waits until [`Self::take_released`] has something; pending for ever while
+    /// Waits until [`Self::take_released`] has something, or something to do; pending for ever while
     /// nothing is outstanding. Cancel-safe.
     pub async fn released(&self) {
         loop {
             match self.next_durable_at() {
+                _ if self.signal.fetch.get() == Fetch::Done => return,
                 Some(seq) if seq <= self.shared.durable.get() => return,
                 _ => self.signal.notify.notified().await,
             }

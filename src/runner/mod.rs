@@ -11,6 +11,7 @@ pub mod clock;
 mod control;
 mod core;
 mod fatal;
+mod fetching;
 mod link_port;
 pub mod release;
 
@@ -18,4 +19,6 @@ pub use control::{Control, Entries, Following, Gauges, MAX_ROWS, Night, Phase, S
 pub(crate) use control::{Jobs, run_jobs};
 pub use core::{EngineHandle, JournalEnds, RunnerOptions};
 pub use fatal::Fatal;
+pub use fetching::{Fetched, WeakHandle};
+pub(crate) use fetching::{spill, take_fetched};
 pub use link_port::{LinkPort, Refused};

@@ -115,6 +115,9 @@ impl Telemetry {
             accounts: gauge(&names::ACCOUNTS),
             cards: gauge(&names::CARDS),
             remembered: gauge(&names::REMEMBERED),
+            remembered_in_memory: gauge(&names::REMEMBERED_IN_MEMORY),
+            remembered_fetched: gauge(&names::REMEMBERED_FETCHED),
+            remembered_unreadable: gauge(&names::REMEMBERED_UNREADABLE),
             exceptions: gauge(&names::EXCEPTIONS),
             breaches: gauge(&names::BREACHES),
             business_date_days: gauge(&names::BUSINESS_DATE),
@@ -208,8 +211,14 @@ pub struct DaemonMetrics {
     pub accounts: Gauge,
     /// All of them.
     pub cards: Gauge,
-    /// In memory.
+    /// In memory and in files.
     pub remembered: Gauge,
+    /// In memory.
+    pub remembered_in_memory: Gauge,
+    /// Since start.
+    pub remembered_fetched: Gauge,
+    /// Since start.
+    pub remembered_unreadable: Gauge,
     /// Since the journal began.
     pub exceptions: Gauge,
     /// Since start.

@@ -230,7 +230,28 @@ pub const REMEMBERED: Metric = metric(
     "gapless_remembered_transactions",
     Kind::Gauge,
     Unit::Count,
-    "Answers and originals in memory",
+    "Answers and originals remembered",
+);
+/// Those of them in memory.
+pub const REMEMBERED_IN_MEMORY: Metric = metric(
+    "gapless_remembered_in_memory",
+    Kind::Gauge,
+    Unit::Count,
+    "Answers and originals whose records are in memory; the others lie in files",
+);
+/// Blocks of remembered transactions read from files.
+pub const REMEMBERED_FETCHED: Metric = metric(
+    "gapless_remembered_fetched",
+    Kind::Gauge,
+    Unit::Count,
+    "Blocks of remembered transactions fetched from files, since start",
+);
+/// Blocks that could not be read.
+pub const REMEMBERED_UNREADABLE: Metric = metric(
+    "gapless_remembered_unreadable",
+    Kind::Gauge,
+    Unit::Count,
+    "Of them, those that could not be read: requests about them are answered 96, since start",
 );
 /// Exceptions.
 pub const EXCEPTIONS: Metric = metric(
@@ -303,6 +324,9 @@ pub const ALL: &[Metric] = &[
     ACCOUNTS,
     CARDS,
     REMEMBERED,
+    REMEMBERED_IN_MEMORY,
+    REMEMBERED_FETCHED,
+    REMEMBERED_UNREADABLE,
     EXCEPTIONS,
     BREACHES,
     BUSINESS_DATE,

@@ -127,8 +127,6 @@ pub fn lines(head: &[String], rows: &[Vec<String>]) -> String {
                 _ => write!(text, " {cell:>13}"),
             };
         }
-        // An empty cell at the end is no blanks.
-        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text

@@ -7,6 +7,9 @@ use std::fmt;
 #[derive(Clone, Debug, Default)]
 pub struct Coverage(BTreeMap<String, u64>);
 
+/// Remembered transactions that had left memory.
+pub const FETCHED: &str = "remembered: fetched from a file";
+
 /// What a campaign must have exercised.
 pub const NEEDED: &[&str] = &[
     "answer 00",
@@ -70,6 +73,7 @@ pub const NEEDED: &[&str] = &[
     "reversal of another amount",
     "reversal of what had no effect",
     "original after its reversal",
+    FETCHED,
     "reconciliation in balance",
     "reconciliation out of balance",
     "reconciliation again",

@@ -19,6 +19,7 @@ use gapless::link::session::{Given, Note, Session, SessionLimits, Taken};
 use gapless::runner::clock::Clock;
 use gapless::runner::{EngineHandle, Fatal, Gauges, JournalEnds, LinkPort, RunnerOptions};
 use gapless_engine::command::Request;
+use gapless_engine::date::Date;
 use gapless_engine::ids::{Currency, NetworkId};
 use gapless_engine::outcome::Outcome;
 use gapless_engine::{Answer, Capacity, Engine, Event};
@@ -156,6 +157,10 @@ pub struct Node {
     handle: EngineHandle,
     committer: InlineCommitter,
     follower: Option<InlineFollower>,
+    /// What the follower has put into files.
+    in_files: std::sync::mpsc::Receiver<(Date, u32)>,
+    /// Blocks that were read from them.
+    fetched: Rc<Cell<u64>>,
     fatal: Fatal,
     room: RoomHandle,
     schedule: Schedule,
@@ -242,14 +247,19 @@ impl Node {
             base_bytes_per_s: u64::MAX,
             min_free_bytes: 0,
             retry_after: Duration::ZERO,
+            remembered_in_memory: plan.in_memory,
+            remembered_per_file: 32,
             ..StoreOptions::default()
         };
-        let loaded = load(
+        let mut loaded = load(
             &shared,
             &dirs,
             &LoadOptions::new(&recovered, CAPACITY, store.clone()),
         )
         .map_err(|e| e.to_string())?;
+        // The follower's turns come when they come: nothing is refused for want of one.
+        loaded.live.hold_in_memory(u32::MAX);
+        let (spilled, in_files) = std::sync::mpsc::channel();
         let started = Started {
             head: recovered.head,
             torn: recovered.cut.is_some(),
@@ -278,6 +288,10 @@ impl Node {
             replica: loaded.follower,
             durable: Box::new(move || followed.get()),
             release_before: Box::new(move |seq| retention.release_before(seq)),
+            spilled: Box::new(move |date, until| {
+                // Gone only with everything else.
+                let _ = spilled.send((date, until));
+            }),
         })
         .map_err(|e| e.to_string())?;
         let (clock, _) = Clock::start(wall_us, loaded.live.last_time_us(), ticks.now());
@@ -300,6 +314,18 @@ impl Node {
             fatal.clone(),
             Arc::new(Gauges::default()),
         );
+        let fetched = Rc::new(Cell::new(0));
+        {
+            // It is there at once: the journal's order is what the auditor follows.
+            let (weak, fetched) = (handle.downgrade(), Rc::clone(&fetched));
+            let archive = loaded.archive;
+            handle.records_from(move |ticket, blocks| {
+                fetched.set(fetched.get() + blocks.len() as u64);
+                if let Some(handle) = weak.upgrade() {
+                    handle.lend(ticket, archive.fetch(&blocks));
+                }
+            });
+        }
         let time = ticks.clone();
         handle.ticks_from(move || time.now());
         let schedule = |plan: &Plan| Schedule::new(&bank(plan)).map_err(|e| e.to_string());
@@ -312,6 +338,8 @@ impl Node {
             handle,
             committer,
             follower: Some(follower),
+            in_files,
+            fetched,
             fatal,
             room,
             schedule: schedule(plan)?,
@@ -455,7 +483,16 @@ impl Node {
             // As in the daemon: payments go on without it.
             self.follower = None;
         }
+        while let Ok((date, until)) = self.in_files.try_recv() {
+            while self.handle.spill_some(date, until).is_none() {}
+        }
         turned
+    }
+
+    /// Blocks of remembered transactions that were fetched from files.
+    #[must_use]
+    pub fn fetched(&self) -> u64 {
+        self.fetched.get()
     }
 
     /// The follower, while it runs.

@@ -126,6 +126,8 @@ pub struct Plan {
     pub base_after_events: u64,
     /// Events between attestations.
     pub attest_every: u64,
+    /// Remembered transactions in memory; the others lie in files.
+    pub in_memory: u32,
     /// How many times fewer messages, and so more nights in as many steps.
     pub sparse: u64,
 }
@@ -201,6 +203,7 @@ impl Plan {
             base_after_events: *rng.pick(&[100, 400, 2_000]),
             attest_every: *rng.pick(&[16, 64, 256]),
             sparse: *rng.pick(&[1, 1, 2, 8, 40]),
+            in_memory: if seed % 3 == 1 { 260 } else { u32::MAX },
         }
     }
 

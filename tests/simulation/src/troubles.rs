@@ -7,6 +7,7 @@ use gapless_store::Source;
 
 use crate::auditor::model::{Dates, Effect, Legs};
 use crate::auditor::{Failure, failure};
+use crate::coverage::FETCHED;
 use crate::node::{CAPACITY, Node, dirs};
 use crate::world::{Happening, S, World};
 
@@ -250,7 +251,9 @@ impl World {
     }
 
     fn gone(&mut self) {
-        self.node = None;
+        if let Some(node) = self.node.take() {
+            self.coverage.add(FETCHED, node.fetched());
+        }
         self.down_since = Some(self.now_us);
         self.pending.clear();
         self.commit_due = false;

@@ -8,7 +8,7 @@ use gapless_journal::sim::SimDisk;
 use crate::auditor::model::{Dates, Day, Effect};
 use crate::auditor::{Auditor, Expected, Failure, failure};
 use crate::bank::Batch;
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, FETCHED};
 use crate::message::Msg;
 use crate::node::{Node, Ticks};
 use crate::plan::Plan;
@@ -425,6 +425,7 @@ impl World {
         let Some(node) = &self.node else {
             return failure(9, "it does not start again");
         };
+        self.coverage.add(FETCHED, node.fetched());
         let rolled = node.look(gapless_engine::Engine::rolled_forward);
         self.coverage.add("rolled forward", rolled);
         Ok(node.look(gapless_engine::Engine::state_hash))
