@@ -7,6 +7,7 @@
 
 use crate::command::Request;
 use crate::engine::{Engine, pan_hash};
+use crate::event::{Event, Row};
 
 /// Commands whose waits overlap: about as many as a processor has misses in flight.
 const BLOCK: usize = 16;
@@ -43,6 +44,23 @@ impl Engine {
                 self.fetch_rows(hash);
             }
         }
+    }
+
+    /// Fetches the rows that applying an event will change.
+    #[inline]
+    pub fn expect(&self, event: &Event) {
+        event.touched(|row| match row {
+            Row::Account(ix) => {
+                if let Some(row) = self.accounts.get(ix.0) {
+                    row.fetch();
+                }
+            }
+            Row::Card(ix) => {
+                if let Some(row) = self.cards.get(ix.0) {
+                    row.fetch();
+                }
+            }
+        });
     }
 
     /// Fetches what deciding one message will read.

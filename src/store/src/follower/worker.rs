@@ -1,5 +1,6 @@
 //! The follower's loop.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ use crate::remembered::{Archive, Remembered};
 
 /// Groups are applied until so many events are, before anything else gets its turn.
 const EVENTS_AT_ONCE: u64 = 2_000;
+/// Events decoded ahead of the one that is applied: the rows that they change are on
+/// their way from memory meanwhile.
+const EVENTS_AHEAD: usize = 8;
 /// How often it looks for more while it has nothing to do. Nobody wakes it for a
 /// group: a wake-up for each would take a processor from the payment behind it
 /// (docs/performance.md), and nobody waits for the follower.
@@ -207,15 +211,25 @@ impl Worker {
     /// of the state before the others.
     fn apply_group(&mut self, group: &mut Vec<u8>) -> Result<bool, FollowerError> {
         let mut rest = group.as_slice();
+        let mut ahead = VecDeque::with_capacity(EVENTS_AHEAD);
+        let mut undecoded = rest;
         let mut stop = false;
-        while !rest.is_empty() && !stop {
-            let next = self.engine.last_seq() + 1;
-            let (event, after) = Event::decode(rest).map_err(|error| FollowerError::NoEvent {
-                seq: next,
-                what: error.to_string(),
-            })?;
+        while !stop {
+            while ahead.len() < EVENTS_AHEAD && !undecoded.is_empty() {
+                let (event, after) =
+                    Event::decode(undecoded).map_err(|error| FollowerError::NoEvent {
+                        seq: self.engine.last_seq() + 1 + ahead.len() as u64,
+                        what: error.to_string(),
+                    })?;
+                self.engine.expect(&event);
+                undecoded = after;
+                ahead.push_back((event, after));
+            }
+            let Some((event, after)) = ahead.pop_front() else {
+                break;
+            };
             rest = after;
-            if event.seq < next {
+            if event.seq <= self.engine.last_seq() {
                 // A group that the replica has in part.
                 continue;
             }
