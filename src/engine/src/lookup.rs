@@ -21,6 +21,7 @@ use crate::limits::{CROWD, MAX_GENERATIONS};
 use crate::memory::{Generation, Memory};
 use crate::mix::mix2;
 use crate::record::{Record, RecordRef, flags};
+use crate::spill::time_print;
 use std::ops::ControlFlow;
 
 const _: () = assert!(
@@ -37,6 +38,8 @@ pub(crate) struct Names {
     pub rrn: u16,
     /// What else only a repeat has in common: of the key (48 bits) and DE 32.
     pub own: Option<u64>,
+    /// Of DE 7, where records with another are of no interest; else 0.
+    time: u8,
 }
 
 impl From<&Identity> for Names {
@@ -46,6 +49,7 @@ impl From<&Identity> for Names {
             transmitted: i.transmitted,
             rrn: i.rrn,
             own: Some(i.key >> 16 << 16 | u64::from(i.acquirer)),
+            time: time_print(i.transmitted),
         }
     }
 }
@@ -57,6 +61,7 @@ impl From<&Record> for Names {
             transmitted: r.transmitted(),
             rrn: r.rrn(),
             own: Some(r.key() | u64::from(r.acquirer())),
+            time: 0,
         }
     }
 }
@@ -69,6 +74,7 @@ impl Names {
             transmitted: o.transmitted,
             rrn: o.rrn,
             own: None,
+            time: 0,
         })
     }
 }
@@ -206,6 +212,19 @@ impl Memory {
         &'a self,
         level: Level,
         names: &Names,
+        see: impl FnMut(RecordRef, &'a Generation, &'a Record) -> ControlFlow<B>,
+    ) -> ControlFlow<B, Counts> {
+        self.under_of_time(level, names, 0, see)
+    }
+
+    /// As [`Self::under`]; of those in files, some with another DE 7 are left out, and
+    /// not counted.
+    #[inline(always)]
+    fn under_of_time<'a, B>(
+        &'a self,
+        level: Level,
+        names: &Names,
+        time: u8,
         mut see: impl FnMut(RecordRef, &'a Generation, &'a Record) -> ControlFlow<B>,
     ) -> ControlFlow<B, Counts> {
         let mut counts = Counts::default();
@@ -215,7 +234,7 @@ impl Memory {
         let hash = level.hash(names);
         for position in index.candidates(hash) {
             let reference = RecordRef(position);
-            if let Some((generation, record)) = self.candidate(hash, reference)
+            if let Some((generation, record)) = self.candidate(hash, time, reference)
                 && level.is_name_of(names, record)
             {
                 counts.add(reference);
@@ -240,7 +259,8 @@ impl Memory {
         {
             return self.relatives_in_crowd(names, &mut see);
         }
-        self.under(Level::Locator, names, see)?;
+        // So few that nobody counts them.
+        self.under_of_time(Level::Locator, names, names.time, see)?;
         ControlFlow::Continue(Sight::All)
     }
 
@@ -318,7 +338,13 @@ impl Memory {
                 ControlFlow::Continue(())
             }
         };
-        match self.under(Level::Locator, names, see) {
+        // In a crowd they are counted.
+        let may_be_crowd = self.spilled > 0
+            && self
+                .index()
+                .is_some_and(|index| index.may_have(Level::Locator.hash(names), CROWD));
+        let time = if may_be_crowd { 0 } else { names.time };
+        match self.under_of_time(Level::Locator, names, time, see) {
             ControlFlow::Break(found) => Some(found),
             ControlFlow::Continue(counts) if counts.is_full() => self.exactly_in_crowd(names, &see),
             ControlFlow::Continue(_) => None,

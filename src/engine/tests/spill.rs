@@ -260,6 +260,31 @@ fn repeats_and_reversals_of_what_lies_in_files() {
 }
 
 #[test]
+fn who_meets_anothers_locator_needs_no_file_to_tell_them_apart() {
+    let mut bank = Bank::open();
+    for stan in 0..48 {
+        bank.run(&format!("purchase cA 1 #{stan} de7={} -> 00", 100 + stan));
+    }
+    let mut files = Files::default();
+    files.spill(&mut bank.engine, 0, u32::MAX);
+    assert_eq!(bank.engine.spilled(today()), 48);
+    // The same card and STAN, as a hash of 32 bits makes them meet, and another DE 7.
+    for stan in 0..48 {
+        let outcome = ask(
+            &mut bank,
+            &mut files,
+            &format!("purchase cA 1 #{stan} de7={}", 5_000 + stan),
+        );
+        assert!(!outcome.is_repeat && outcome.code == ResponseCode::Approved);
+    }
+    assert!(files.lent <= 3, "{}", files.lent);
+    let outcome = ask(&mut bank, &mut files, "purchase cA 1 #7 de7=107");
+    assert!(outcome.is_repeat);
+    // A reversal looks at all of them: half of what it says fits the other.
+    ask(&mut bank, &mut files, "reverse cA #500 of #9 de7=300");
+}
+
+#[test]
 fn what_cannot_be_read_is_answered_96_and_nothing_else_is() {
     let (mut bank, mut files) = old();
     let whole = std::mem::take(&mut files.blocks);
