@@ -1,8 +1,8 @@
 //! A bank of any size, with its journal, store and follower, for measuring.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gapless::config::StoreConfig;
@@ -12,17 +12,23 @@ use gapless_engine::command::{
 };
 use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
-use gapless_engine::{Capacity, Engine};
+use gapless_engine::{Answer, Capacity, Engine};
 use gapless_journal::{
     Batch, Disk, FileJournal, Journal, JournalOptions, Port, RealDisk, RetentionHandle, Verdict,
 };
 use gapless_store::{
-    Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, Replica, Source, StoreOptions,
+    Archive, Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, Replica, Source,
+    StoreOptions,
 };
 
 pub const KRW: Currency = Currency(410);
 /// Events of one group: a busy daemon's.
 const GROUP: u64 = 256;
+
+/// What a bank tells whoever watches it.
+pub const COMMAND: &str = "a command";
+pub const LETTING_GO: &str = "letting go of 128 records";
+pub const LENDING: &str = "taking in what was fetched";
 
 /// Where everything is.
 pub struct House {
@@ -75,7 +81,17 @@ pub struct Bank {
     batch_id: u64,
     time_us: u64,
     customers: u64,
+    /// What the follower has put into files, for the live engine to let go of.
+    pub spilled: Arc<Mutex<Vec<(Date, u32)>>>,
+    pub archive: Archive,
+    /// Blocks that commands needed.
+    pub fetched: u64,
+    /// Called before and after each thing that the engine does in one go.
+    pub watch: Option<Watch>,
 }
+
+/// With whether it begins, and what it is.
+pub type Watch = Box<dyn FnMut(bool, &'static str)>;
 
 impl Bank {
     /// Opens the journal and recovers.
@@ -106,6 +122,10 @@ impl Bank {
             dirs: house.dirs.clone(),
             options: house.options.clone(),
             batch_id: 0,
+            spilled: Arc::default(),
+            archive: loaded.archive,
+            fetched: 0,
+            watch: None,
         }
     }
 
@@ -113,6 +133,7 @@ impl Bank {
     pub fn follow(&mut self) -> FollowerHandle {
         let durable = Arc::clone(&self.durable);
         let retention = self.retention.clone();
+        let spilled = Arc::clone(&self.spilled);
         Follower::start(FollowerOptions {
             disk: Arc::clone(&self.disk),
             dirs: self.dirs.clone(),
@@ -121,7 +142,7 @@ impl Bank {
             replica: self.replica.take().unwrap(),
             durable: Box::new(move || durable.load(Ordering::Acquire)),
             release_before: Box::new(move |seq| retention.release_before(seq)),
-            spilled: Box::new(|_, _| ()),
+            spilled: Box::new(move |date, until| spilled.lock().unwrap().push((date, until))),
         })
         .unwrap()
     }
@@ -131,20 +152,62 @@ impl Bank {
         self.live.last_seq()
     }
 
+    fn tell(&mut self, begins: bool, what: &'static str) {
+        if let Some(watch) = &mut self.watch {
+            watch(begins, what);
+        }
+    }
+
+    /// Lets go of what is in files, as the daemon's runner does: 128 slots in one go.
+    pub fn let_go(&mut self) {
+        let told = std::mem::take(&mut *self.spilled.lock().unwrap());
+        for (date, until) in told {
+            loop {
+                self.tell(true, LETTING_GO);
+                let freed = self.live.spill(date, until, 128);
+                self.tell(false, LETTING_GO);
+                if let Some(freed) = freed {
+                    // Another thread's work in the daemon.
+                    drop(freed);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// One command; what it needs out of files is fetched first. Returns how many blocks.
+    pub fn execute(&mut self, request: &Request, events: &mut Vec<u8>) -> (Answer, usize) {
+        let command = Command {
+            time_us: self.time_us,
+            day: Date(20_500),
+            request: *request,
+        };
+        let mut fetched = 0;
+        loop {
+            self.tell(true, COMMAND);
+            let answer = self.live.execute(&command, events);
+            self.tell(false, COMMAND);
+            if answer != Answer::Wanting {
+                return (answer, fetched);
+            }
+            let blocks = self.archive.fetch(&self.live.wanted());
+            fetched += blocks.len();
+            self.tell(true, LENDING);
+            for (block, bytes) in &blocks {
+                self.live.lend(*block, bytes.as_deref());
+            }
+            self.tell(false, LENDING);
+        }
+    }
+
     fn group(&mut self, requests: impl Iterator<Item = Request>) {
         let first = self.head() + 1;
         let mut events = Vec::with_capacity(64 << 10);
         for request in requests {
             self.time_us += 10;
-            self.live.execute(
-                &Command {
-                    time_us: self.time_us,
-                    day: gapless_engine::date::Date(20_500),
-                    request,
-                },
-                &mut events,
-            );
+            self.fetched += self.execute(&request, &mut events).1 as u64;
         }
+        self.let_go();
         let last = self.head();
         if last < first {
             return;

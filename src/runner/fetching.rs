@@ -13,8 +13,8 @@ use super::link_port::LinkSignal;
 /// Blocks that one fetch asks for, about: what the first request needs, and as much of
 /// what the others may need.
 const AT_ONCE: usize = 1024;
-/// Slots that one step of letting go looks at: some tens of microseconds.
-const SLOTS_AT_ONCE: u32 = 512;
+/// Slots that one step of letting go looks at: each is a wait for memory or two.
+const SLOTS_AT_ONCE: u32 = 128;
 
 /// A block, or that it cannot be read.
 pub type Fetched = (BlockRef, Option<Vec<u8>>);
