@@ -43,6 +43,8 @@ pub struct RunnerOptions {
 /// So many bytes are enough for a group: the journal thread is told at once, so that it
 /// works while the next ones are decided. Some 700 payments.
 const GROUP_BYTES: usize = 64 << 10;
+/// So long is spent on gathering at most, for the same reason: less than a sync takes.
+const GATHER_US: TimeUs = 100;
 /// So many bytes of events go to the open group at once; a group takes more.
 const HAND_OVER_BYTES: usize = 64 << 10;
 const _: () = assert!(HAND_OVER_BYTES + 2 * Event::MAX_BYTES <= gapless_journal::MAX_GROUP_BYTES);
@@ -75,6 +77,11 @@ pub struct Core {
     events: Vec<u8>,
     /// Bytes handed to the open group since the journal thread was last told to take it.
     gathered_bytes: usize,
+    /// When the first of them were decided.
+    gathered_from: TimeUs,
+    /// Requests of all links that are admitted and not decided: those of a read that is
+    /// being taken in, and those that wait for what is in files.
+    undecided: usize,
 }
 
 /// From when on a network may open the date after this one.
@@ -144,6 +151,8 @@ impl EngineHandle {
             calendar: Calendar::new(CalendarDay::utc),
             events: Vec::new(),
             gathered_bytes: 0,
+            gathered_from: 0,
+            undecided: 0,
         };
         Self {
             shared: Rc::new(Shared {
@@ -374,9 +383,9 @@ impl Shared {
 
 impl Core {
     /// Whether a request may come in now. Reversals and advices must be
-    /// accepted, so they have a reserve that requests cannot use up. `taken` others
-    /// have been admitted before it and are not decided yet.
-    pub(super) fn admit(&self, request: &Request, taken: usize) -> Result<(), Refused> {
+    /// accepted, so they have a reserve that requests cannot use up. What has been
+    /// admitted on any link and is not decided yet counts as if it were journaled.
+    pub(super) fn admit(&mut self, request: &Request) -> Result<(), Refused> {
         let must_accept = match request {
             Request::Transaction(transaction) => transaction.class != Class::FinancialRequest,
             _ => true,
@@ -394,11 +403,17 @@ impl Core {
         } else {
             self.request_bytes()
         };
-        let pending = self.appender.pending_bytes() + taken * Event::MAX_BYTES;
+        let pending = self.appender.pending_bytes() + self.undecided * Event::MAX_BYTES;
         if pending > limit {
             return Err(Refused::Busy);
         }
+        self.undecided += 1;
         Ok(())
+    }
+
+    /// So many of what was admitted are decided, or nobody waits for them any more.
+    pub(super) const fn settled(&mut self, requests: usize) {
+        self.undecided = self.undecided.saturating_sub(requests);
     }
 
     /// Bytes that may wait before the next request is refused.
@@ -486,6 +501,9 @@ impl Core {
         let appended = self
             .appender
             .append(last, |group| group.extend_from_slice(&self.events));
+        if self.gathered_bytes == 0 {
+            self.gathered_from = self.engine.last_time_us();
+        }
         self.gathered_bytes += self.events.len();
         self.events.clear();
         if let Err(error) = appended {
@@ -588,7 +606,12 @@ impl Core {
     /// way, since it was enough for a group or nothing. Else others that are ready now may
     /// join it.
     pub(super) fn flush_read(&mut self, gauges: &Gauges) -> bool {
+        let gathering_us = self
+            .engine
+            .last_time_us()
+            .saturating_sub(self.gathered_from);
         let enough = self.gathered_bytes >= GROUP_BYTES
+            || gathering_us >= GATHER_US
             || self.engine.last_seq() - self.attested_at >= self.options.attest_every;
         if enough {
             self.flush(gauges);

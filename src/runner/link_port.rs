@@ -71,6 +71,7 @@ pub struct LinkPort {
 impl Drop for LinkPort {
     fn drop(&mut self) {
         self.unclaim();
+        self.shared.core.borrow_mut().settled(self.taken.len());
     }
 }
 
@@ -92,11 +93,11 @@ impl LinkPort {
     /// [`Refused`]: nothing will happen, the answer is 91.
     pub fn submit(&mut self, tag: u32, request: &Request) -> Result<(), Refused> {
         // Nothing else runs on this thread while a read is taken in, so that one look
-        // for all of it will do.
+        // for all of it will do; and once the daemon stops, links read no more.
         if self.taken.is_empty() && self.shared.stopping.is_cancelled() {
             return Err(Refused::Stopping);
         }
-        self.shared.core.borrow().admit(request, self.taken.len())?;
+        self.shared.core.borrow_mut().admit(request)?;
         let command = Command {
             time_us: 0,
             day: Date(0),
@@ -128,6 +129,7 @@ impl LinkPort {
             core.engine
                 .prepare(self.taken.iter().map(|(_, command)| &command.request));
         }
+        let before = self.taken.len();
         let outstanding = &mut self.outstanding;
         let mut read = self.taken.drain(..);
         let unread = core.execute_read(&mut read, |tag, outcome| {
@@ -138,7 +140,10 @@ impl LinkPort {
             let rest: Vec<_> = std::iter::once(first).chain(read).collect();
             let behind = rest.iter().skip(1).map(|(_, command)| command.request);
             wanted = Some(core.wanted(behind));
+            core.settled(before - rest.len());
             self.taken = rest;
+        } else {
+            core.settled(before);
         }
         // More of the same read is to come: it ends with that.
         let is_on_its_way = wanted.is_none() && core.flush_read(&self.shared.gauges);
