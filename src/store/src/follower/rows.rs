@@ -89,9 +89,11 @@ impl Rows {
         }
     }
 
-    /// Dates of which the last mark leaves something to files.
+    /// Dates of which the last mark leaves something to files, or the one that the
+    /// checkpoint under way is about to set.
     pub(crate) fn dates_in_files(&self) -> impl Iterator<Item = Date> {
-        self.files.dates()
+        let under_way = self.checkpoint.iter().map(Checkpoint::files);
+        under_way.chain([&self.files]).flat_map(Extents::dates)
     }
 
     /// Whether a checkpoint has begun and not ended.
