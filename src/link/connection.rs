@@ -10,17 +10,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use gapless_engine::code::ResponseCode;
 use gapless_engine::command::Request;
 use gapless_engine::ids::NetworkId;
-use gapless_iso8583::{Cut, FrameError, Framing, Mti};
+use gapless_iso8583::{Cut, FrameError, Framing};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::buffers::{Inbox, Outbox, SharedRead};
 use super::log::LinkLog;
+use super::notes::{GivenNotes, note_taken};
 use super::port::{Decider, Duty, Port};
-use super::session::{Attend, Duties, Given, Note, Session, SessionLimits, Taken};
+use super::session::{Attend, Duties, Session, SessionLimits, Taken};
 use crate::adapter::{Adapter, Outgoing};
 use crate::telemetry::{ConnectionEnd, FrameFault, KeptBack, LinkMetrics, OwnMessage, OwnOutcome};
 
@@ -185,7 +185,7 @@ impl<D: Decider> Connection<D> {
     /// Writes the answers that may leave.
     fn give_released(&mut self, port: &mut D::Port) {
         let mut now = None;
-        let mut alike = None;
+        let mut notes = GivenNotes::new(&self.link, self.peer);
         while self.has_room()
             && let Some((tag, outcome)) = port.take_released()
         {
@@ -202,15 +202,9 @@ impl<D: Decider> Connection<D> {
             let given = self
                 .session
                 .give_with(tag, &outcome, now, self.outbox.room(), find);
-            if let Given::Answered { mti, code, waited } = given {
-                Answers::add(&mut alike, (mti, code, waited), &self.link.metrics);
-            } else {
-                self.note_given(given);
-            }
+            notes.note(given);
         }
-        if let Some(answers) = alike {
-            answers.tell(&self.link.metrics);
-        }
+        notes.end();
         if now.is_some() {
             self.note_unsent();
             self.gauge_in_flight();
@@ -291,24 +285,6 @@ impl<D: Decider> Connection<D> {
                 note_taken(link, peer, taken);
             }
         })
-    }
-
-    fn note_given(&self, given: Given) {
-        let LinkShared { metrics, log, .. } = &*self.link;
-        match given {
-            // Counted together with others that are alike.
-            Given::Answered { .. } => {}
-            Given::Late(waited) => {
-                metrics.kept_back(KeptBack::Late);
-                let late_ms = waited.as_millis();
-                log.warn(
-                    self.peer,
-                    &format_args!("an answer came after {late_ms} ms: kept back"),
-                );
-            }
-            Given::Failed(note) => log.warn(self.peer, &note),
-            Given::Unknown => {}
-        }
     }
 
     /// From now on answers wait for the peer, if there are any and none did.
@@ -496,74 +472,6 @@ impl<D: Decider> Connection<D> {
         // Over either way.
         let _ = timeout(LINGER, leave).await;
     }
-}
-
-/// Answers that are alike, as those to what one read brought mostly are: counted once.
-struct Answers {
-    alike: (Mti, ResponseCode, Duration),
-    count: u64,
-}
-
-impl Answers {
-    /// Counts one more; tells of those before it if it is not like them.
-    fn add(last: &mut Option<Self>, answer: (Mti, ResponseCode, Duration), metrics: &LinkMetrics) {
-        match last {
-            Some(last) if last.alike == answer => last.count += 1,
-            _ => {
-                let one = Self {
-                    alike: answer,
-                    count: 1,
-                };
-                if let Some(before) = last.replace(one) {
-                    before.tell(metrics);
-                }
-            }
-        }
-    }
-
-    fn tell(self, metrics: &LinkMetrics) {
-        let (mti, code, waited) = self.alike;
-        metrics.answered_some(mti.value(), code.number(), self.count);
-        metrics
-            .answer_seconds
-            .record_some(waited.as_secs_f64(), self.count);
-    }
-}
-
-/// Counts and logs what became of a message.
-fn note_taken(link: &LinkShared, peer: SocketAddr, taken: Taken) {
-    let LinkShared { metrics, log, .. } = link;
-    let note = match taken {
-        Taken::Submit(..) => return,
-        Taken::Replied(replied) => {
-            let (message, outcome) = (replied.message, replied.outcome);
-            metrics.own_message(message, outcome);
-            if outcome != OwnOutcome::Accepted {
-                let (message, outcome) = (message.as_str(), outcome.as_str());
-                log.warn(
-                    peer,
-                    &format_args!("the answer to our {message}: {outcome}"),
-                );
-            }
-            return;
-        }
-        Taken::Answered { mti, code, note } => {
-            metrics.answered(mti.value(), code.number());
-            match note {
-                Some(note) => note,
-                None => return,
-            }
-        }
-        Taken::Ignored(note) => note,
-    };
-    match note {
-        Note::Malformed(_) | Note::Fault { .. } => metrics.frame_refused(FrameFault::Format),
-        Note::Unreadable(_) | Note::NoStan(_) => metrics.frame_refused(FrameFault::Unreadable),
-        Note::NotForUs(_) => metrics.frame_refused(FrameFault::Unexpected),
-        Note::Refused(why) => metrics.refused(why),
-        Note::Unsayable(_) | Note::Unframed(_) => {}
-    }
-    log.warn(peer, &note);
 }
 
 /// What the socket did.

@@ -14,6 +14,7 @@ mod connection;
 mod in_flight;
 mod listener;
 mod log;
+mod notes;
 mod port;
 mod runner_port;
 pub mod session;

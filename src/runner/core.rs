@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gapless_engine::code::ResponseCode;
-use gapless_engine::command::{Class, Command, PostEntry, Request, Reversal, Transaction};
+use gapless_engine::command::{Command, PostEntry, Request, Reversal, Transaction};
 use gapless_engine::date::Date;
 use gapless_engine::ids::{NetworkId, Seq, TimeUs};
 use gapless_engine::outcome::{NightOutcome, NightRefusal, Outcome};
 use gapless_engine::{Answer, BusinessDates, DateState, Engine, Event};
-use gapless_journal::{Appender, DurableHandle, Room, RoomHandle};
+use gapless_journal::{Appender, DurableHandle, RoomHandle};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ use super::clock::{CONFIRMED_WITHIN_US, Clock, ClockView};
 use super::control::Gauges;
 use super::fatal::Fatal;
 use super::fetching::Fetching;
-use super::link_port::{LinkPort, LinkSignal, Refused};
+use super::link_port::{LinkPort, LinkSignal};
 
 /// What the runner takes from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -60,17 +60,17 @@ pub(super) enum Wake {
 /// Everything that only the engine's thread touches.
 pub struct Core {
     pub(super) engine: Engine,
-    appender: Appender,
-    room: RoomHandle,
-    backlog: Backlog,
+    pub(super) appender: Appender,
+    pub(super) room: RoomHandle,
+    pub(super) backlog: Backlog,
     clock: Clock,
-    ticks: Ticks,
+    pub(super) ticks: Ticks,
     /// The clock as it was last looked at.
-    seen: Instant,
-    options: RunnerOptions,
+    pub(super) seen: Instant,
+    pub(super) options: RunnerOptions,
     attested_at: Seq,
     waiting: VecDeque<(Seq, Wake)>,
-    fatal: Fatal,
+    pub(super) fatal: Fatal,
     opens_early: OpensEarly,
     calendar: Calendar,
     /// Events of one read, on their way to the open group.
@@ -81,7 +81,7 @@ pub struct Core {
     gathered_from: TimeUs,
     /// Requests of all links that are admitted and not decided: those of a read that is
     /// being taken in, and those that wait for what is in files.
-    undecided: usize,
+    pub(super) undecided: usize,
 }
 
 /// From when on a network may open the date after this one.
@@ -382,75 +382,21 @@ impl Shared {
 }
 
 impl Core {
-    /// Whether a request may come in now. Reversals and advices must be
-    /// accepted, so they have a reserve that requests cannot use up. What has been
-    /// admitted on any link and is not decided yet counts as if it were journaled.
-    pub(super) fn admit(&mut self, request: &Request) -> Result<(), Refused> {
-        let must_accept = match request {
-            Request::Transaction(transaction) => transaction.class != Class::FinancialRequest,
-            _ => true,
-        };
-        match self.room.room() {
-            Room::Normal => {}
-            Room::Reserved if must_accept => {}
-            Room::Reserved | Room::Full => return Err(Refused::NoSpace),
-        }
-        if self.fatal.has_happened() {
-            return Err(Refused::Stopping);
-        }
-        let limit = if must_accept {
-            self.options.max_pending_reserved_bytes
-        } else {
-            self.request_bytes()
-        };
-        let pending = self.appender.pending_bytes() + self.undecided * Event::MAX_BYTES;
-        if pending > limit {
-            return Err(Refused::Busy);
-        }
-        self.undecided += 1;
-        Ok(())
-    }
-
-    /// So many of what was admitted are decided, or nobody waits for them any more.
-    pub(super) const fn settled(&mut self, requests: usize) {
-        self.undecided = self.undecided.saturating_sub(requests);
-    }
-
-    /// Bytes that may wait before the next request is refused.
-    fn request_bytes(&self) -> usize {
-        let limit = self.options.max_pending_journal_bytes;
-        limit.min(self.backlog.room())
-    }
-
-    /// Looks at what waits for the journal: events up to `durable` no longer do.
-    fn heed_backlog(&mut self, durable: Seq) {
-        let drained = self.appender.durable_bytes();
-        let pending = self.appender.pending_bytes();
-        self.backlog
-            .drained(durable, drained, pending, || (self.ticks)());
-        self.backlog
-            .waits(self.engine.last_seq(), durable, self.seen);
-    }
-
-    /// Whether so many of the batch's entries leave the journal room for payments.
-    fn has_room_for_entries(&self, entries: usize) -> bool {
-        let pending = self.appender.pending_bytes() + entries * Event::MAX_BYTES;
-        self.room.room() == Room::Normal
-            && !self.fatal.has_happened()
-            && pending <= self.request_bytes() / 2
-    }
-
     /// Decides, checks, applies, and appends the event to the open group.
     pub(super) fn execute(&mut self, request: &Request) -> Answer {
         let time_us = self.now_us();
+        let answer = self.decide_at(time_us, request);
+        self.hand_over();
+        answer
+    }
+
+    fn decide_at(&mut self, time_us: TimeUs, request: &Request) -> Answer {
         let command = Command {
             time_us,
             day: self.calendar.at(time_us),
             request: *request,
         };
-        let answer = self.engine.execute(&command, &mut self.events);
-        self.hand_over();
-        answer
+        self.engine.execute(&command, &mut self.events)
     }
 
     /// Decides what one read of a socket brought, in order: with one look at the
@@ -526,15 +472,11 @@ impl Core {
                     let not_before_us = self.not_before_us();
                     // Refused while it is too early: the message finds the state as it is.
                     if now_us >= not_before_us {
-                        let command = Command {
-                            time_us: now_us,
-                            day: self.calendar.at(now_us),
-                            request: Request::OpenEarly {
-                                date,
-                                not_before_us,
-                            },
+                        let request = Request::OpenEarly {
+                            date,
+                            not_before_us,
                         };
-                        self.engine.execute(&command, &mut self.events);
+                        self.decide_at(now_us, &request);
                     }
                 }
             }
@@ -593,9 +535,13 @@ impl Core {
         self.attested_at = self.engine.last_seq();
     }
 
+    const fn attest_is_due(&self) -> bool {
+        self.engine.last_seq() - self.attested_at >= self.options.attest_every
+    }
+
     /// Hands what was appended to the journal thread.
     pub(super) fn flush(&mut self, gauges: &Gauges) {
-        if self.engine.last_seq() - self.attested_at >= self.options.attest_every {
+        if self.attest_is_due() {
             self.attest();
         }
         gauges.set_head(self.engine.last_seq());
@@ -606,19 +552,18 @@ impl Core {
     /// way, since it was enough for a group or nothing. Else others that are ready now may
     /// join it.
     pub(super) fn flush_read(&mut self, gauges: &Gauges) -> bool {
-        let gathering_us = self
-            .engine
-            .last_time_us()
-            .saturating_sub(self.gathered_from);
-        let enough = self.gathered_bytes >= GROUP_BYTES
-            || gathering_us >= GATHER_US
-            || self.engine.last_seq() - self.attested_at >= self.options.attest_every;
+        gauges.set_head(self.engine.last_seq());
+        if self.gathered_bytes == 0 {
+            return true;
+        }
+        let now_us = self.engine.last_time_us();
+        let gathering_us = now_us.saturating_sub(self.gathered_from);
+        let enough =
+            self.gathered_bytes >= GROUP_BYTES || gathering_us >= GATHER_US || self.attest_is_due();
         if enough {
             self.flush(gauges);
-        } else {
-            gauges.set_head(self.engine.last_seq());
         }
-        enough || self.gathered_bytes == 0
+        enough
     }
 
     /// Tells the journal thread to take what has gathered.

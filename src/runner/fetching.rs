@@ -20,12 +20,12 @@ const SLOTS_AT_ONCE: u32 = 128;
 pub type Fetched = (BlockRef, Option<Vec<u8>>);
 
 /// Asks for blocks; what they hold comes back by [`EngineHandle::lend`], with the ticket.
-type Ask = Box<dyn Fn(u64, Vec<BlockRef>)>;
+type Ask = Rc<dyn Fn(u64, Vec<BlockRef>)>;
 
 /// What is being fetched, and for whom.
 #[derive(Default)]
 pub(super) struct Fetching {
-    ask: Option<Rc<Ask>>,
+    ask: Option<Ask>,
     tickets: u64,
     waiting: Vec<(u64, Rc<LinkSignal>)>,
 }
@@ -110,7 +110,7 @@ impl EngineHandle {
 
     /// Says who reads files of remembered transactions.
     pub fn records_from(&self, ask: impl Fn(u64, Vec<BlockRef>) + 'static) {
-        self.shared.fetching.borrow_mut().ask = Some(Rc::new(Box::new(ask)));
+        self.shared.fetching.borrow_mut().ask = Some(Rc::new(ask));
     }
 
     /// Takes what was asked for with this ticket.

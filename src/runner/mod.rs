@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod clock;
 mod control;
 mod core;
+mod door;
 mod fatal;
 mod fetching;
 mod link_port;
