@@ -107,18 +107,20 @@ pub(super) fn full_of(what: &'static str, options: &LoadOptions) -> LoadStateErr
     }
 }
 
+/// How the live instance is set up, and the follower's, which looks nothing up.
+pub(super) fn both(options: &LoadOptions) -> [Options; 2] {
+    [true, false].map(|indexed| Options {
+        indexed,
+        capacity: options.capacity,
+    })
+}
+
 impl Loaders {
     pub(super) fn new(options: &LoadOptions, remembered: Remembered) -> Self {
-        let capacity = options.capacity;
+        let [live, follower] = both(options).map(Engine::loader);
         Self {
-            live: Engine::loader(Options {
-                indexed: true,
-                capacity,
-            }),
-            follower: Engine::loader(Options {
-                indexed: false,
-                capacity,
-            }),
+            live,
+            follower,
             remembered,
             mark: None,
             full: None,

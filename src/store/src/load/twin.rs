@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use gapless_engine::ids::Seq;
-use gapless_engine::{Body, Breach, Engine, Event, Options};
+use gapless_engine::{Body, Breach, Engine, Event};
 use gapless_journal::{Disk, JournalError, Reader};
 
-use super::loaders::{cannot_write, full_of};
+use super::loaders::{both, cannot_write, full_of};
 use super::{LoadOptions, LoadStateError, Loaded, Source};
 use crate::dirty::Dirty;
 use crate::options::Dirs;
@@ -26,16 +26,10 @@ pub(super) struct Twin {
 
 impl Twin {
     pub(super) fn empty(options: &LoadOptions, remembered: Remembered) -> Self {
-        let capacity = options.capacity;
+        let [live, follower] = both(options).map(Engine::new);
         Self {
-            live: Engine::new(Options {
-                indexed: true,
-                capacity,
-            }),
-            follower: Engine::new(Options {
-                indexed: false,
-                capacity,
-            }),
+            live,
+            follower,
             remembered,
             dirty: Dirty::default(),
             replayed: 0,
