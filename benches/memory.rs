@@ -17,12 +17,14 @@ mod bank;
 #[path = "support/goals.rs"]
 #[allow(dead_code)]
 mod goals;
+#[path = "support/process.rs"]
+mod process;
 
 use std::path::Path;
-use std::process::Command;
 
 use bank::{Bank, House};
 use gapless_engine::Capacity;
+use process::resident;
 
 /// Accounts (with a card each) and transactions of one measurement.
 type Size = (u64, u64);
@@ -76,22 +78,9 @@ fn fresh() -> tempfile::TempDir {
 
 /// Resident bytes of a process with a bank of this size in `dir`.
 fn measure((accounts, transactions): Size, rows: &str, dir: &Path) -> i64 {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--child",
-            &accounts.to_string(),
-            &transactions.to_string(),
-            rows,
-        ])
-        .arg(dir)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let (accounts, transactions) = (accounts.to_string(), transactions.to_string());
+    let args = [accounts.as_ref(), transactions.as_ref(), rows.as_ref()];
+    let text = process::child(args.into_iter().chain([dir.as_os_str()]));
     text.trim().parse().unwrap()
 }
 
@@ -120,15 +109,4 @@ fn child((accounts, transactions): Size, with_rows: bool, dir: &Path) {
     }
     println!("{}", resident());
     follower.stop(true).unwrap();
-}
-
-/// Resident bytes of this process.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib * 1024
 }

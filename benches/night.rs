@@ -20,6 +20,8 @@ mod bank;
 #[path = "support/goals.rs"]
 #[allow(dead_code)]
 mod goals;
+#[path = "support/process.rs"]
+mod process;
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -32,6 +34,7 @@ use gapless_engine::ids::NetworkId;
 use gapless_engine::{Capacity, Engine, Options};
 use gapless_store::{ExtractState, FollowerHandle};
 use goals::Goals;
+use process::cpu_ns;
 
 /// Goal for a step, in microseconds of CPU time.
 const STEP_US: f64 = 1_000.0;
@@ -44,12 +47,6 @@ fn main() {
     steps(quick, &mut goals);
     extract(quick, &mut goals);
     goals.finish();
-}
-
-/// CPU time of this thread in nanoseconds.
-fn cpu_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 fn us(ns: u64) -> f64 {

@@ -28,6 +28,8 @@
 #[path = "support/goals.rs"]
 #[allow(dead_code)] // Shared with the other benches.
 mod goals;
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/slices.rs"]
 mod slices;
 #[path = "support/trace.rs"]
@@ -51,6 +53,7 @@ use gapless_journal::{
 };
 use gapless_store::{Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, StoreOptions};
 use goals::Goals;
+use process::cpu_ns;
 use slices::{KINDS, Kind, Slices, us};
 use trace::Payments;
 
@@ -148,12 +151,6 @@ impl Plan {
         } = self.capacity;
         u64::from(accounts) + u64::from(cards) + u64::from(remembered)
     }
-}
-
-/// CPU time of this thread in nanoseconds.
-fn cpu_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 /// One pass, in a process of its own: memory is fresh, and stays the system's

@@ -22,15 +22,17 @@ mod bank;
 #[path = "support/goals.rs"]
 #[allow(dead_code)]
 mod goals;
+#[path = "support/process.rs"]
+mod process;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::rc::Rc;
 
 use bank::{Bank, House, purchase};
 use gapless_engine::{Answer, Capacity};
+use process::{cpu_ns, resident};
 
 /// Accounts, with a card each.
 const CUSTOMERS: u64 = 10_000;
@@ -87,29 +89,13 @@ fn measure(fill: u64, all: u64, in_memory: u64) -> [u64; 3] {
     let base = std::env::var_os("GAPLESS_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let room = tempfile::tempdir_in::<&PathBuf>(&base).unwrap();
     let numbers = [fill, all, in_memory].map(|number| number.to_string());
-    let output = Command::new(std::env::current_exe().unwrap())
-        .arg("--child")
-        .args(numbers)
-        .arg(room.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let args = numbers.iter().map(AsRef::as_ref);
+    let text = process::child(args.chain([room.path().as_os_str()]));
     let mut lines: Vec<&str> = text.lines().collect();
     let last = lines.pop().unwrap();
     lines.iter().for_each(|line| println!("  {line}"));
     let mut figures = last.split(' ').map(|figure| figure.parse().unwrap());
     std::array::from_fn(|_| figures.next().unwrap())
-}
-
-/// CPU time of this thread in nanoseconds.
-fn cpu_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 /// How often each thing was done, and its CPU time in nanoseconds, all and at most.
@@ -192,15 +178,4 @@ fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
     println!("{resident} {held} {most}");
     bank.watch = None;
     follower.stop(false).unwrap();
-}
-
-/// Resident bytes of this process.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib * 1024
 }

@@ -10,6 +10,7 @@
 mod support;
 
 use support::books;
+use support::daemon::Addresses;
 use support::load::{self, Load, Pace};
 use support::rng::Rng;
 use support::site::{Settings, Site, World};
@@ -22,6 +23,15 @@ fn terminals(seed: u64) -> Vec<Terminal> {
     (1..=WINDOWS.len() as u64)
         .map(|number| Terminal::new(number, rng.fork()))
         .collect()
+}
+
+/// Each terminal with its own number of requests under way, until the daemon ends.
+fn busy(site: &Site, addresses: &Addresses, terminals: Vec<Terminal>) -> Load {
+    let pace = |at: usize| Pace {
+        window: WINDOWS[at],
+        messages: u64::MAX,
+    };
+    Load::start(&site.world, addresses.link, terminals, pace)
 }
 
 /// SIGTERM under load, three times over: every request that was read is
@@ -38,11 +48,7 @@ fn a_drain_answers_all_that_it_has_read() {
         for terminal in &mut terminals {
             load::settle(addresses.link, terminal);
         }
-        let pace = |at: usize| Pace {
-            window: WINDOWS[at],
-            messages: u64::MAX,
-        };
-        let mut load = Load::start(&site.world, addresses.link, terminals, pace);
+        let mut load = busy(&site, &addresses, terminals);
         assert!(load.wait_for_answers(stop_after), "{}", daemon.log_tail());
         daemon.terminate();
         let status = daemon.wait();
@@ -91,11 +97,7 @@ fn checkpoints_can_be_off() {
         for terminal in &mut terminals {
             load::settle(addresses.link, terminal);
         }
-        let pace = |at: usize| Pace {
-            window: WINDOWS[at],
-            messages: u64::MAX,
-        };
-        let mut load = Load::start(&site.world, addresses.link, terminals, pace);
+        let mut load = busy(&site, &addresses, terminals);
         assert!(load.wait_for_answers(3_000), "{}", daemon.log_tail());
         daemon.terminate();
         assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log_tail());

@@ -362,14 +362,17 @@ mod tests {
         }
     }
 
-    fn seen(phases: Vec<Phase>) -> Seen {
-        let overload = Overload {
+    fn overload() -> Overload {
+        Overload {
             plan: Plan::open(([127, 0, 0, 1], 1).into(), 1, Duration::from_secs(1)),
             bound: Duration::from_secs(1),
             capacity: 100,
             times: 3,
             lasts: [Duration::from_secs(1); 3],
-        };
+        }
+    }
+
+    fn seen(phases: Vec<Phase>) -> Seen {
         let outcome = Outcome {
             phases,
             wire: Wire::new().unwrap(),
@@ -381,7 +384,7 @@ mod tests {
             cpu: Duration::ZERO,
             code_digits: 2,
         };
-        Seen::new(&overload, outcome, Audit::default()).unwrap()
+        Seen::new(&overload(), outcome, Audit::default()).unwrap()
     }
 
     fn missed(seen: &Seen) -> Vec<&str> {
@@ -429,14 +432,7 @@ mod tests {
             ]
         );
         audit_fails.audit.faults.push("a fault".to_owned());
-        let overload = Overload {
-            plan: Plan::open(([127, 0, 0, 1], 1).into(), 1, Duration::from_secs(1)),
-            bound: Duration::from_secs(1),
-            capacity: 100,
-            times: 3,
-            lasts: [Duration::from_secs(1); 3],
-        };
-        let goals = audit_fails.judged(&overload);
+        let goals = audit_fails.judged(&overload());
         assert!(goals.iter().any(|goal| goal.name == "money" && !goal.met));
     }
 }
