@@ -105,14 +105,16 @@ fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
     let mut house = House::new(dir, CUSTOMERS);
     // What is resident is the core's: sled has a bench of its own.
     house.dirs.rows = None;
-    house.options.remembered_in_memory = u32::try_from(in_memory).unwrap();
+    let held = u32::try_from(in_memory).unwrap();
+    let remembered = u32::try_from(all).unwrap() + 4_096;
+    house.options.hold_in_memory(held, remembered);
     house.options.base_after_events = u64::MAX;
     house.options.base_after_bytes = u64::MAX;
     let rows = u32::try_from(CUSTOMERS).unwrap() + 64;
     house.capacity = Capacity {
         accounts: rows,
         cards: rows,
-        remembered: u32::try_from(all).unwrap() + 4_096,
+        remembered,
     };
     let mut bank = Bank::start(&house);
     let follower = bank.follow();

@@ -92,29 +92,18 @@ fn journal_options(config: &Config, dirs: &Dirs) -> JournalOptions {
     options
 }
 
-/// Remembered transactions in a file: so few that each date's newest, which stay in
-/// memory until a file is full, leave room there.
-fn per_file(in_memory: u32) -> u32 {
-    let most = (in_memory / 16).clamp(32, 1 << 16);
-    1 << most.ilog2()
-}
-
 fn store_options(config: &Config) -> StoreOptions {
     let engine = &config.engine;
     let in_memory = engine
         .remembered_in_memory
         .unwrap_or(engine.remembered_transactions);
-    StoreOptions {
-        remembered_in_memory: if in_memory < engine.remembered_transactions {
-            in_memory
-        } else {
-            u32::MAX
-        },
-        remembered_per_file: per_file(in_memory),
+    let mut options = StoreOptions {
         checkpoint_every: Duration::from_millis(config.store.checkpoint_every_ms),
         base_after_bytes: config.store.base_after_mib << 20,
         base_after_events: config.store.base_after_events,
         sled_cache_bytes: u64::from(config.store.cache_mib) << 20,
         ..StoreOptions::default()
-    }
+    };
+    options.hold_in_memory(in_memory, engine.remembered_transactions);
+    options
 }

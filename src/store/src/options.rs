@@ -73,6 +73,16 @@ pub struct StoreOptions {
     pub stop_within: Duration,
 }
 
+impl StoreOptions {
+    /// Holds memory to so many of `all` remembered transactions. Files get so few that
+    /// each date's newest, which stay in memory until a file is full, leave room there.
+    pub fn hold_in_memory(&mut self, in_memory: u32, all: u32) {
+        self.remembered_in_memory = if in_memory < all { in_memory } else { u32::MAX };
+        let most = (in_memory / 16).clamp(32, 1 << 16);
+        self.remembered_per_file = 1 << most.ilog2();
+    }
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
