@@ -169,9 +169,10 @@ pub struct StoreConfig {
     pub checkpoints: bool,
     /// Pause between two checkpoints of changed rows, in milliseconds.
     pub checkpoint_every_ms: u64,
-    /// A base file is written whenever the journal since the last one exceeds this, in MiB.
+    /// A base file is written whenever the journal since the last one exceeds this, in MiB,
+    /// and the size of that one.
     pub base_after_mib: u64,
-    /// ... or this many events: it caps what a restart replays.
+    /// ... or this many events, and the size of that one.
     pub base_after_events: u64,
     /// sled's cache, in MiB.
     pub cache_mib: u32,
@@ -444,7 +445,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             checkpoints: true,
-            checkpoint_every_ms: 1_000,
+            checkpoint_every_ms: 10_000,
             base_after_mib: 256,
             base_after_events: 1_000_000,
             cache_mib: 4,

@@ -44,9 +44,10 @@ pub struct StoreOptions {
     pub checkpoint_after_events: u64,
     /// Pace of a checkpoint in bytes of rows a second.
     pub checkpoint_bytes_per_s: u64,
-    /// A base file is written after so many bytes of journal since the last one.
+    /// A base file is written after so many bytes of journal since the last one, and
+    /// never before the journal has grown by the size of that one.
     pub base_after_bytes: u64,
-    /// A base file is written after so many events since the last one.
+    /// A base file is written after so many events since the last one; likewise.
     pub base_after_events: u64,
     /// Pace of a base file in bytes a second.
     pub base_bytes_per_s: u64,

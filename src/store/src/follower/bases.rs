@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
-use gapless_journal::Disk;
+use gapless_journal::{Disk, OpenMode};
 
 use crate::base::{self, BaseError, BaseName};
 use crate::remembered::Archive;
@@ -22,6 +22,8 @@ pub(crate) struct Bases {
     uuid: [u8; 16],
     /// Newest first.
     there: Vec<BaseName>,
+    /// Bytes of the newest.
+    newest_bytes: u64,
     archive: Archive,
 }
 
@@ -34,13 +36,16 @@ impl Bases {
         archive: &Archive,
     ) -> io::Result<Self> {
         let there = base::list(&**disk, dir, true)?;
-        Ok(Self {
+        let mut bases = Self {
             disk: Arc::clone(disk),
             dir: dir.to_path_buf(),
             uuid,
             there,
+            newest_bytes: 0,
             archive: archive.clone(),
-        })
+        };
+        bases.measure();
+        Ok(bases)
     }
 
     /// Dates of which a base leaves something to files; `None` when that is not known
@@ -58,12 +63,31 @@ impl Bases {
         self.there.first().map(|base| base.0)
     }
 
+    /// Bytes of the newest base; 0 if there is none.
+    pub(crate) fn newest_bytes(&self) -> u64 {
+        self.newest_bytes
+    }
+
+    fn measure(&mut self) {
+        let newest = self.there.first().map(|base| self.dir.join(base.file()));
+        // One that cannot be looked at counts for nothing: the next comes the sooner.
+        self.newest_bytes = newest
+            .and_then(|path| self.disk.open(&path, OpenMode::Read).ok()?.len().ok())
+            .unwrap_or(0);
+    }
+
     /// Takes in a base that was just given its name: reads it and its
     /// predecessor back, sets aside what is damaged, and removes what two good
     /// ones make superfluous. Before each sequence of `unverified`, freezes whose
     /// extracts may have to be made anew, as many are left. Returns the sequence of
     /// the oldest one left: the journal up to there is not needed for any of them.
     pub(crate) fn settle(&mut self, new: Seq, unverified: &[Seq]) -> io::Result<Option<Seq>> {
+        let oldest = self.take_in(new, unverified);
+        self.measure();
+        oldest
+    }
+
+    fn take_in(&mut self, new: Seq, unverified: &[Seq]) -> io::Result<Option<Seq>> {
         let new = BaseName(new);
         self.there.retain(|base| *base != new);
         self.there.insert(0, new);

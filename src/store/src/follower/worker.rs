@@ -32,6 +32,9 @@ const EVENTS_AHEAD: usize = 8;
 /// (docs/performance.md), and nobody waits for the follower.
 const NAP: Duration = Duration::from_millis(20);
 
+/// Bytes of journal that an event of before the start is taken for: a purchase has so many.
+const EVENT_BYTES: u64 = 96;
+
 /// What a turn came to.
 pub(crate) struct Turn {
     /// Whether there was anything to do.
@@ -128,7 +131,7 @@ impl Worker {
             extracts,
             base: None,
             base_retry_at: None,
-            since_base: (since, 0),
+            since_base: (since, since.saturating_mul(EVENT_BYTES)),
             written_bases: 0,
             written_bytes: 0,
             journal_from: 1,
@@ -357,7 +360,9 @@ impl Worker {
         let (events, bytes) = self.since_base;
         let grown =
             events >= self.limits.base_after_events || bytes >= self.limits.base_after_bytes;
-        grown && applied > newest
+        // A state that is large is written as much less often: all base files together
+        // never come to more than the journal, however much is remembered.
+        grown && bytes >= self.bases.newest_bytes() && applied > newest
     }
 
     fn advance_base(&mut self) -> io::Result<u64> {

@@ -165,6 +165,8 @@ pub struct Bank {
     stan: u64,
     /// Whether days end while it trades, and what is old is forgotten.
     pub nights: bool,
+    /// Bytes of events that it has made durable.
+    pub event_bytes: u64,
     time_us: u64,
     sent: Vec<Transaction>,
 }
@@ -189,6 +191,7 @@ impl Bank {
         gapless_engine::audit(loaded.follower.engine()).unwrap();
         Self {
             nights: true,
+            event_bytes: 0,
             time_us: START + head * 1_000,
             stan: head,
             live: loaded.live,
@@ -315,6 +318,7 @@ impl Bank {
             return;
         }
         self.batch_id += 1;
+        self.event_bytes += events.len() as u64;
         let verdict = self.journal.submit(Batch {
             term: self.journal.term(),
             expected_head: first - 1,

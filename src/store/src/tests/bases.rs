@@ -102,6 +102,57 @@ fn a_base_is_written_when_the_journal_has_grown() {
     follower.stop(false).unwrap();
 }
 
+/// Base files of a large state would otherwise be most of what the disk has to do.
+#[test]
+fn bases_never_write_more_than_the_journal_does() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, bank) = traded(&sim, room.path(), 83);
+    drop(bank);
+    house.options.base_after_events = 1;
+    house.options.base_bytes_per_s = u64::MAX;
+    let house = house.without_rows();
+    let mut bank = house.start().unwrap();
+    bank.nights = false;
+    let mut dice = Dice::new(84);
+    let newest_bytes = || {
+        let name = sim.list(&house.dirs.bases).unwrap().pop().unwrap();
+        let file = sim.open(&house.dirs.bases.join(name), OpenMode::Read);
+        file.unwrap().len().unwrap()
+    };
+    let mut follower = bank.follow_inline().unwrap();
+    let (mut bases, mut since, mut due) = (0, bank.event_bytes, 0);
+    for _ in 0..100 {
+        bank.trade(&mut dice, 1, 60);
+        while follower.turn().unwrap() {}
+        let grown = bank.event_bytes - since;
+        let is_due = grown >= due;
+        bases += u64::from(is_due);
+        assert_eq!(follower.status().bases, bases, "{grown} bytes after {due}");
+        if is_due {
+            (since, due) = (bank.event_bytes, newest_bytes());
+        }
+    }
+    assert!((3..50).contains(&bases), "{bases}");
+    drop((follower, bank));
+
+    // The growth is not forgotten by starting anew, however often.
+    let (before, mut starts) = (newest_bytes(), 0);
+    loop {
+        let mut bank = house.start().unwrap();
+        bank.nights = false;
+        let mut follower = bank.follow_inline().unwrap();
+        bank.trade(&mut dice, 1, 60);
+        while follower.turn().unwrap() {}
+        starts += 1;
+        if follower.status().bases > 0 {
+            break;
+        }
+        assert!(starts < 1_000, "no base after one of {before} bytes");
+    }
+    assert!(starts > 1, "each start writes a base");
+}
+
 #[test]
 fn a_base_that_cannot_be_read_gives_way_to_the_journal() {
     let room = scratch();
