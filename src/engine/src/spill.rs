@@ -26,9 +26,12 @@ use crate::table::Chunked;
 
 /// Slots of a generation that are lent together; what is in files is a multiple of it.
 pub const BLOCK_SLOTS: u32 = 16;
-/// Blocks that are lent at a time; the oldest makes room. A request needs a few at
-/// most, even of a peer that never counts its STAN up.
+/// Blocks that are lent at a time. A request needs a few at most, even of a peer that
+/// never counts its STAN up.
 const LENT_BLOCKS: usize = 4096;
+/// So many of them are considered when one comes. If somebody has looked at all of
+/// these, nobody makes room yet: it may take a sixty-fourth more.
+const LOOKED_OVER: usize = 64;
 /// Blocks that one look takes note of; the others come at the next.
 const NOTED_BLOCKS: usize = 1024;
 
@@ -138,41 +141,80 @@ impl Spilled {
 #[derive(Debug, Default)]
 pub(crate) struct Lent {
     blocks: BTreeMap<u32, Lending>,
-    /// In the order in which they came.
-    order: VecDeque<u32>,
+    /// In the order in which they came or were last passed over, with the time of that.
+    order: VecDeque<(u64, u32)>,
+    /// Counts what came.
+    clock: u64,
 }
 
 #[derive(Debug)]
 enum Lending {
-    Block(Box<[Record; BLOCK_SLOTS as usize]>),
+    Block {
+        slots: Box<[Record; BLOCK_SLOTS as usize]>,
+        /// When somebody looked at it last.
+        used: Cell<u64>,
+    },
     /// Its file cannot be read.
     Unreadable,
 }
 
 impl Lent {
-    fn put(&mut self, at: u32, lending: Lending) {
+    fn put(&mut self, at: u32, slots: Option<Box<[Record; BLOCK_SLOTS as usize]>>) {
+        self.clock += 1;
+        let lending = match slots {
+            Some(slots) => Lending::Block {
+                slots,
+                used: Cell::new(self.clock),
+            },
+            None => Lending::Unreadable,
+        };
         if self.blocks.insert(at, lending).is_none() {
-            self.order.push_back(at);
+            self.order.push_back((self.clock, at));
         }
-        while self.blocks.len() > LENT_BLOCKS {
-            match self.order.pop_front() {
-                Some(oldest) => self.blocks.remove(&oldest),
-                None => return,
+        self.make_room();
+    }
+
+    /// What came first goes first, but what somebody has looked at since gets another
+    /// turn: a request with a long way through files, which comes back to it again and
+    /// again, would never see its end else while others fetch theirs.
+    fn make_room(&mut self) {
+        for _ in 0..LOOKED_OVER {
+            if self.blocks.len() <= LENT_BLOCKS {
+                return;
+            }
+            let Some((since, at)) = self.order.pop_front() else {
+                return;
             };
+            match self.blocks.get(&at) {
+                Some(Lending::Block { used, .. }) if used.get() > since => {
+                    self.order.push_back((self.clock, at));
+                }
+                _ => {
+                    self.blocks.remove(&at);
+                }
+            }
         }
+    }
+
+    fn get(&self, at: u32) -> Option<&Lending> {
+        let lending = self.blocks.get(&at)?;
+        if let Lending::Block { used, .. } = lending {
+            used.set(self.clock);
+        }
+        Some(lending)
     }
 
     /// Forgets what could not be read: somebody may have put it right since.
     pub fn forget_unreadable(&mut self) {
-        let Self { blocks, order } = self;
-        blocks.retain(|_, lending| matches!(lending, Lending::Block(_)));
-        order.retain(|at| blocks.contains_key(at));
+        let Self { blocks, order, .. } = self;
+        blocks.retain(|_, lending| matches!(lending, Lending::Block { .. }));
+        order.retain(|(_, at)| blocks.contains_key(at));
     }
 
     /// Gives back what is lent of a generation.
     pub fn forget(&mut self, tag: u32) {
         self.blocks.retain(|at, _| RecordRef(*at).tag() != tag);
-        self.order.retain(|at| RecordRef(*at).tag() != tag);
+        self.order.retain(|(_, at)| RecordRef(*at).tag() != tag);
     }
 }
 
@@ -259,12 +301,8 @@ impl Memory {
     #[cold]
     fn lent_slot(&self, generation: &Generation, position: u32) -> Option<&Record> {
         let first = first_of_block(position);
-        match self
-            .lent
-            .blocks
-            .get(&RecordRef::new(generation.date, first).0)
-        {
-            Some(Lending::Block(slots)) => slots.get((position - first) as usize),
+        match self.lent.get(RecordRef::new(generation.date, first).0) {
+            Some(Lending::Block { slots, .. }) => slots.get((position - first) as usize),
             Some(Lending::Unreadable) => {
                 self.notes.unreadable();
                 None
@@ -333,7 +371,7 @@ impl Memory {
         }
         let first = first_of_block(position);
         let at = RecordRef::new(generation.date, first).0;
-        if let Some(Lending::Block(slots)) = self.lent.blocks.get_mut(&at)
+        if let Some(Lending::Block { slots, .. }) = self.lent.blocks.get_mut(&at)
             && let Some(record) = slots.get_mut((position - first) as usize)
         {
             record.set_reversed();
@@ -395,11 +433,9 @@ impl Memory {
         if first_of_block(block.first) != block.first || block.first >= generation.spilled.slots {
             return;
         }
-        let lending = bytes
-            .and_then(|bytes| read_block(bytes, block.first, &generation.spilled))
-            .map_or(Lending::Unreadable, Lending::Block);
+        let slots = bytes.and_then(|bytes| read_block(bytes, block.first, &generation.spilled));
         let at = RecordRef::new(block.date, block.first).0;
-        self.lent.put(at, lending);
+        self.lent.put(at, slots);
     }
 }
 
@@ -537,5 +573,38 @@ impl Engine {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block() -> Option<Box<[Record; BLOCK_SLOTS as usize]>> {
+        let record = Record::from_bytes(&[0; Record::BYTES]).unwrap();
+        Some(Box::new([record; BLOCK_SLOTS as usize]))
+    }
+
+    #[test]
+    fn what_is_looked_at_stays_lent_and_what_is_not_makes_room() {
+        let mut lent = Lent::default();
+        let most = LENT_BLOCKS as u32;
+        let chain: Vec<u32> = (0..most / 4).collect();
+        for at in &chain {
+            lent.put(*at, block());
+        }
+        // As of one request that comes back to its way again and again, while others
+        // look at theirs once.
+        for at in most..20 * most {
+            lent.put(at, block());
+            assert!(lent.get(at).is_some(), "{at}");
+            if at % 512 == 0 {
+                assert!(chain.iter().all(|at| lent.get(*at).is_some()), "{at}");
+            }
+            assert!(lent.blocks.len() <= LENT_BLOCKS + LENT_BLOCKS / LOOKED_OVER);
+            assert_eq!(lent.blocks.len(), lent.order.len());
+        }
+        lent.forget(RecordRef(0).tag());
+        assert!(lent.blocks.is_empty() && lent.order.is_empty());
     }
 }
