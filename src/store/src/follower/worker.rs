@@ -372,7 +372,6 @@ impl Worker {
                 if !has_room(&*self.disk, &self.dirs, &self.limits) {
                     return Err(io::ErrorKind::StorageFull.into());
                 }
-                self.since_base = (0, 0);
                 slot.insert(BaseJob::begin(
                     &self.disk,
                     &self.dirs.bases,
@@ -396,6 +395,8 @@ impl Worker {
                 "the new base file does not read back as written",
             ));
         }
+        // Nothing was applied since it was begun. One that fails is tried again.
+        self.since_base = (0, 0);
         self.written_bases += 1;
         tracing::info!(seq, "base file written and verified");
         self.tidy_remembered();

@@ -2,10 +2,11 @@
 
 use gapless_journal::sim::{Fault, SimDisk};
 use gapless_journal::{Disk, OpenMode};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::bank::{Dice, scratch, traded};
+use super::bank::{Dice, House, scratch, traded};
 use crate::Source;
 
 #[test]
@@ -100,6 +101,32 @@ fn a_base_is_written_when_the_journal_has_grown() {
     let base = follower.wait_base(1).unwrap();
     assert!(base > 0);
     follower.stop(false).unwrap();
+}
+
+#[test]
+fn a_base_that_a_full_disk_prevents_is_written_when_there_is_room() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let mut house = House::new(Arc::new(sim.clone()), room.path()).without_rows();
+    house.options.base_after_events = 1;
+    house.options.retry_after = Duration::ZERO;
+    let mut bank = house.start().unwrap();
+    // No seal, which would ask for a base as well.
+    bank.nights = false;
+    bank.found(60);
+    bank.trade(&mut Dice::new(82), 10, 60);
+    let mut follower = bank.follow_inline().unwrap();
+    sim.set_quota(Some(sim.used_bytes() + 6_000));
+    for _ in 0..20 {
+        follower.turn().unwrap();
+    }
+    assert_eq!((follower.status().bases, follower.status().base), (0, 0));
+    sim.set_quota(None);
+    // Nothing new has happened.
+    while follower.status().bases == 0 {
+        assert!(follower.turn().unwrap(), "it is given up");
+    }
+    assert_eq!(follower.status().base, bank.head());
 }
 
 /// Base files of a large state would otherwise be most of what the disk has to do.
