@@ -85,6 +85,9 @@ struct Campaign {
     start_time: Duration,
     /// How often sled was damaged, noticed or not.
     corruptions: usize,
+    /// How often a base file was.
+    damaged_bases: usize,
+    rounds: usize,
     /// The base file that was damaged last: at most one is at a time, since two
     /// are kept.
     damaged: Option<PathBuf>,
@@ -111,6 +114,8 @@ impl Campaign {
             start_time: Duration::from_millis(100),
             damaged: None,
             corruptions: 0,
+            damaged_bases: 0,
+            rounds: 0,
         }
     }
 
@@ -239,6 +244,7 @@ impl Campaign {
             && let Some(newest) = newest_base(&data_dir)
         {
             self.flip(&newest, 1);
+            self.damaged_bases += 1;
             self.damaged = Some(newest);
         }
     }
@@ -257,6 +263,7 @@ impl Campaign {
     }
 
     fn round(&mut self, round: u64) {
+        self.rounds += 1;
         let few_bases = self.base_after_events == BASE_AFTER_EVENTS[1];
         let moment = match MOMENTS[round as usize % MOMENTS.len()] {
             Moment::BaseWrite if few_bases => Moment::FullLoad,
@@ -297,13 +304,26 @@ impl Campaign {
             let from = format!("source={source}");
             log.lines().filter(|line| line.contains(&from)).count()
         };
+        let bases = log
+            .lines()
+            .filter(|line| line.contains("base file written and verified"))
+            .count();
         eprintln!(
             "{messages} messages, {refused} times refused with 91, all accounted for; \
-             starts from sled {}, from a base file {}, from the journal alone {}",
+             starts from sled {}, from a base file {}, from the journal alone {}; \
+             base files written {bases}, damaged {}",
             starts_from("sled"),
             starts_from("base file"),
             starts_from("the journal"),
+            self.damaged_bases,
         );
+        // Else a bank of many base files shows nothing about them.
+        if self.base_after_events == BASE_AFTER_EVENTS[0] {
+            assert!(bases > self.rounds / 2, "{bases} base files");
+            if self.rounds >= DAMAGES.len() {
+                assert!(self.damaged_bases > 0 && starts_from("base file") > 0);
+            }
+        }
         // A kill alone is no reason to throw sled away, unless it came before the first
         // checkpoint, or a newer base does better.
         let thrown_away: Vec<&str> = log

@@ -164,6 +164,7 @@ fn check_store(source: &Source<'_>, store: StoreConfig) -> Result<(), ConfigErro
             1_000,
             1_000_000_000,
         ),
+        ("base_growth_mib", store.base_growth_mib, 0, 1 << 20),
         ("cache_mib", store.cache_mib.into(), 1, 65_536),
     ] {
         bounds(source, at!["store", key], value, low, high)?;

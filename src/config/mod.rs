@@ -170,10 +170,12 @@ pub struct StoreConfig {
     /// Pause between two checkpoints of changed rows, in milliseconds.
     pub checkpoint_every_ms: u64,
     /// A base file is written whenever the journal since the last one exceeds this, in MiB,
-    /// and the size of that one.
     pub base_after_mib: u64,
-    /// ... or this many events, and the size of that one.
+    /// ... or this many events.
     pub base_after_events: u64,
+    /// Either way not before the journal has grown by the size of the last one, or by
+    /// this, in MiB. 0: that size does not matter.
+    pub base_growth_mib: u64,
     /// sled's cache, in MiB.
     pub cache_mib: u32,
 }
@@ -448,6 +450,7 @@ impl Default for StoreConfig {
             checkpoint_every_ms: 10_000,
             base_after_mib: 256,
             base_after_events: 1_000_000,
+            base_growth_mib: 2_048,
             cache_mib: 4,
         }
     }

@@ -101,6 +101,7 @@ fn store_options(config: &Config) -> StoreOptions {
         checkpoint_every: Duration::from_millis(config.store.checkpoint_every_ms),
         base_after_bytes: config.store.base_after_mib << 20,
         base_after_events: config.store.base_after_events,
+        base_after_growth: config.store.base_growth_mib << 20,
         sled_cache_bytes: u64::from(config.store.cache_mib) << 20,
         ..StoreOptions::default()
     };

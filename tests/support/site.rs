@@ -85,7 +85,7 @@ impl World {
 /// What a test may want otherwise.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Base files after so many events.
+    /// Base files after so many events, however large the last one was.
     pub base_after_events: u64,
     /// Pause between two checkpoints of the store.
     pub checkpoint_every_ms: u64,
@@ -182,6 +182,7 @@ segment_mib = 4
 checkpoint_every_ms = {checkpoint_every_ms}
 base_after_events = {base_after_events}
 base_after_mib = 64
+base_growth_mib = 0
 cache_mib = 8
 {store}
 

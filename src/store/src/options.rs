@@ -44,11 +44,13 @@ pub struct StoreOptions {
     pub checkpoint_after_events: u64,
     /// Pace of a checkpoint in bytes of rows a second.
     pub checkpoint_bytes_per_s: u64,
-    /// A base file is written after so many bytes of journal since the last one, and
-    /// never before the journal has grown by the size of that one.
+    /// A base file is written after so many bytes of journal since the last one.
     pub base_after_bytes: u64,
-    /// A base file is written after so many events since the last one; likewise.
+    /// A base file is written after so many events since the last one.
     pub base_after_events: u64,
+    /// Either way not before the journal has grown by the size of the last one, or by so
+    /// many bytes: this bounds the replay behind a base file of a large state.
+    pub base_after_growth: u64,
     /// Pace of a base file in bytes a second.
     pub base_bytes_per_s: u64,
     /// sled's page cache in bytes.
@@ -92,6 +94,7 @@ impl Default for StoreOptions {
             checkpoint_bytes_per_s: 16 << 20,
             base_after_bytes: 1 << 30,
             base_after_events: 10_000_000,
+            base_after_growth: 2 << 30,
             base_bytes_per_s: 64 << 20,
             sled_cache_bytes: 1 << 20,
             sled_reopen_bytes: 512 << 20,

@@ -21,6 +21,9 @@ pub struct Replica {
     pub(crate) mark_files: Extents,
     /// What of the replica is in files.
     pub(crate) remembered: Remembered,
+    /// The base file that it was loaded from, 0 for none; `None`: from rows, and no
+    /// base file was read.
+    pub(crate) base: Option<Seq>,
 }
 
 impl Replica {

@@ -244,6 +244,7 @@ impl Node {
         let recovered = Journal::open(Arc::clone(&shared), options).map_err(|e| e.to_string())?;
         let store = StoreOptions {
             base_after_events: plan.base_after_events,
+            base_after_growth: if plan.base_after_growth { u64::MAX } else { 0 },
             base_bytes_per_s: u64::MAX,
             min_free_bytes: 0,
             retry_after: Duration::ZERO,

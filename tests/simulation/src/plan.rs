@@ -124,6 +124,8 @@ pub struct Plan {
     pub segment_bytes: u64,
     /// Events between base files.
     pub base_after_events: u64,
+    /// Whether they wait as well until the journal has grown by the last one's size.
+    pub base_after_growth: bool,
     /// Events between attestations.
     pub attest_every: u64,
     /// Remembered transactions in memory; the others lie in files.
@@ -201,6 +203,7 @@ impl Plan {
             troubles: troubles(&mut rng),
             segment_bytes: *rng.pick(&[64 << 10, 64 << 10, 256 << 10]),
             base_after_events: *rng.pick(&[100, 400, 2_000]),
+            base_after_growth: seed.is_multiple_of(5),
             attest_every: *rng.pick(&[16, 64, 256]),
             sparse: *rng.pick(&[1, 1, 2, 8, 40]),
             in_memory: if seed % 3 == 1 { 260 } else { u32::MAX },

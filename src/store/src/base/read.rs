@@ -7,7 +7,7 @@ use gapless_engine::date::Date;
 use gapless_journal::{Disk, DiskFile, OpenMode};
 
 use crate::format::Item;
-use crate::remembered::Extents;
+use crate::remembered::{Extents, RememberedError};
 
 use super::format::{BLOCK_HEADER, Block, Header, Kind, MAX_BLOCK, Totals};
 
@@ -26,6 +26,18 @@ pub(crate) enum BaseError {
     Version { file: PathBuf, found: u16 },
     #[error("base file {}: {what}", file.display())]
     Refused { file: PathBuf, what: String },
+    #[error("base file {} names {error}", file.display())]
+    Names {
+        file: PathBuf,
+        error: RememberedError,
+    },
+}
+
+impl BaseError {
+    /// Whether the file itself is wrong, and stays so.
+    pub(crate) const fn is_damage(&self) -> bool {
+        !matches!(self, Self::Io { .. } | Self::Names { .. })
+    }
 }
 
 struct BlockReader<'p> {

@@ -39,6 +39,14 @@ pub(crate) struct BaseJob {
 }
 
 impl BaseJob {
+    /// Bytes that a file of the engine's present state takes, about.
+    pub(crate) fn bytes(engine: &Engine) -> u64 {
+        let rows = |count: u32, size: usize| u64::from(count) * size as u64;
+        rows(engine.accounts_len(), AccountRow::BYTES)
+            + rows(engine.cards_len(), CardRow::BYTES)
+            + rows(engine.records_in_memory(), Record::BYTES)
+    }
+
     /// Begins a file of the engine's present state.
     pub(crate) fn begin(
         disk: &Arc<dyn Disk>,

@@ -24,6 +24,8 @@ pub(crate) struct Bases {
     there: Vec<BaseName>,
     /// Bytes of the newest.
     newest_bytes: u64,
+    /// How many of the newest are whole, as far as is known.
+    good: usize,
     archive: Archive,
 }
 
@@ -40,6 +42,7 @@ impl Bases {
             disk: Arc::clone(disk),
             dir: dir.to_path_buf(),
             uuid,
+            good: there.len(),
             there,
             newest_bytes: 0,
             archive: archive.clone(),
@@ -64,8 +67,13 @@ impl Bases {
     }
 
     /// Bytes of the newest base; 0 if there is none.
-    pub(crate) fn newest_bytes(&self) -> u64 {
+    pub(crate) const fn newest_bytes(&self) -> u64 {
         self.newest_bytes
+    }
+
+    /// Whether there is one to fall back to when the newest is of no use.
+    pub(crate) const fn has_spare(&self) -> bool {
+        self.good >= KEPT
     }
 
     fn measure(&mut self) {
@@ -81,6 +89,9 @@ impl Bases {
     /// ones make superfluous. Before each sequence of `unverified`, freezes whose
     /// extracts may have to be made anew, as many are left. Returns the sequence of
     /// the oldest one left: the journal up to there is not needed for any of them.
+    ///
+    /// # Errors
+    /// The new one does not read back as it should; the older ones were not touched.
     pub(crate) fn settle(&mut self, new: Seq, unverified: &[Seq]) -> io::Result<Option<Seq>> {
         let oldest = self.take_in(new, unverified);
         self.measure();
@@ -90,22 +101,44 @@ impl Bases {
     fn take_in(&mut self, new: Seq, unverified: &[Seq]) -> io::Result<Option<Seq>> {
         let new = BaseName(new);
         self.there.retain(|base| *base != new);
+        if let Err(error) = self.verify(new) {
+            if error.is_damage() {
+                base::set_aside(&*self.disk, &self.dir, new)?;
+            } else {
+                // Each try would leave one.
+                self.disk.remove(&self.dir.join(new.file()))?;
+            }
+            return Err(io::Error::other(error));
+        }
         self.there.insert(0, new);
         self.there.sort_unstable_by(|a, b| b.cmp(a));
+        self.good = 0;
         let mut good = Vec::new();
-        while let Some(base) = self.there.get(good.len()).copied()
-            && good.len() < KEPT
-        {
-            match self.verify(base) {
+        for base in self.there.clone() {
+            if good.len() == KEPT {
+                break;
+            }
+            match if base == new {
+                Ok(())
+            } else {
+                self.verify(base)
+            } {
                 Ok(()) => good.push(base),
-                Err(BaseError::Io { source, .. }) if base == new => return Err(source),
-                Err(error) => {
+                Err(error) if error.is_damage() => {
                     tracing::error!(%error, "a base file is of no use and is set aside");
                     base::set_aside(&*self.disk, &self.dir, base)?;
                     self.there.retain(|there| *there != base);
                 }
+                Err(BaseError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    self.there.retain(|there| *there != base);
+                }
+                // It is good again when what it names is put back.
+                Err(error) => {
+                    tracing::error!(%error, "a base file is of no use for now, and is kept");
+                }
             }
         }
+        self.good = good.len();
         if good.len() < KEPT {
             return Ok(None);
         }
@@ -143,8 +176,7 @@ impl Bases {
         for (date, extent) in &header.counts.files.0 {
             // They were read back when they were written.
             if let Err(error) = self.archive.has(*date, extent.slots) {
-                let what = error.to_string();
-                return Err(BaseError::Refused { file: path, what });
+                return Err(BaseError::Names { file: path, error });
             }
         }
         Ok(())

@@ -177,7 +177,7 @@ impl Desk {
     }
 
     fn has_room(&self) -> bool {
-        super::worker::has_room(&*self.disk, &self.dirs, &self.limits)
+        super::worker::has_room(&*self.disk, &self.dirs, &self.limits, 0)
     }
 
     /// Goes on by one piece. `engine` is the follower's own, and stands at the freeze

@@ -1,6 +1,7 @@
 //! The follower: a thread of low priority that applies the durable groups to a
 //! second instance of the core, and alone writes sled rows and base files.
 
+mod base_due;
 mod base_job;
 mod bases;
 mod checkpoint;

@@ -12,6 +12,7 @@ use gapless_engine::ids::Seq;
 use gapless_engine::{Body, Engine, Event};
 use gapless_journal::{Disk, Reader, RealDisk};
 
+use super::base_due::BaseDue;
 use super::base_job::BaseJob;
 use super::bases::Bases;
 use super::extracts::Desk;
@@ -31,9 +32,6 @@ const EVENTS_AHEAD: usize = 8;
 /// group: a wake-up for each would take a processor from the payment behind it
 /// (docs/performance.md), and nobody waits for the follower.
 const NAP: Duration = Duration::from_millis(20);
-
-/// Bytes of journal that an event of before the start is taken for: a purchase has so many.
-const EVENT_BYTES: u64 = 96;
 
 /// What a turn came to.
 pub(crate) struct Turn {
@@ -63,9 +61,7 @@ pub(crate) struct Worker {
     extracts: Desk,
     base: Option<BaseJob>,
     base_pace: Pace,
-    base_retry_at: Option<Instant>,
-    /// Events and bytes of journal since the last base.
-    since_base: (u64, u64),
+    base_due: BaseDue,
     written_bases: u64,
     written_bytes: u64,
     journal_from: Seq,
@@ -103,7 +99,7 @@ impl Worker {
             now,
         );
         let newest_base = bases.newest().unwrap_or_default();
-        let since = applied.saturating_sub(newest_base);
+        let base_due = BaseDue::new(&bases, applied, replica.base);
         // A seal whose base file a crash has prevented.
         let last_seal = replica.engine.day_ends().iter().map(|day| day.seal).max();
         if let Some(seal) = last_seal.filter(|seal| *seal > newest_base) {
@@ -130,8 +126,7 @@ impl Worker {
             bases,
             extracts,
             base: None,
-            base_retry_at: None,
-            since_base: (since, since.saturating_mul(EVENT_BYTES)),
+            base_due,
             written_bases: 0,
             written_bytes: 0,
             journal_from: 1,
@@ -199,7 +194,7 @@ impl Worker {
             let Some(group) = self.reader.next(durable)? else {
                 break;
             };
-            self.since_base.1 += group.events.len() as u64;
+            self.base_due.group(group.events.len() as u64);
             rest.extend_from_slice(group.events);
             stop = self.apply_group(&mut rest)?;
         }
@@ -238,7 +233,7 @@ impl Worker {
             }
             let dirty = self.rows.dirty();
             apply_one(&mut self.engine, &self.remembered.archive, &event, dirty)?;
-            self.since_base.0 += 1;
+            self.base_due.event();
             match event.body {
                 Body::Freeze { date } => {
                     self.extracts.frozen(&self.engine, date);
@@ -268,7 +263,7 @@ impl Worker {
         let Some(next) = self.remembered.next(&self.engine) else {
             return Driven::Idle(None);
         };
-        let written = if has_room(&*self.disk, &self.dirs, &self.limits) {
+        let written = if has_room(&*self.disk, &self.dirs, &self.limits, 0) {
             self.remembered.write(&self.engine, next)
         } else {
             Err(io::ErrorKind::StorageFull.into())
@@ -320,12 +315,16 @@ impl Worker {
     }
 
     fn drive_base(&mut self, now: Instant) -> Driven {
-        if let Some(retry_at) = self.base_retry_at
-            && now < retry_at
-        {
+        if let Some(retry_at) = self.base_due.waits_until(now) {
             return Driven::Idle(Some(retry_at));
         }
-        if self.base.is_none() && !self.base_due() {
+        let wanted = self.shared.base_wanted.load(Ordering::Acquire);
+        let applied = self.engine.last_seq();
+        if self.base.is_none()
+            && !self
+                .base_due
+                .is_due(&self.bases, &self.limits, applied, wanted)
+        {
             return Driven::Idle(None);
         }
         if now < self.base_pace.free_at() {
@@ -340,44 +339,30 @@ impl Worker {
             Err(error) => {
                 tracing::error!(%error, "a base file could not be written; the older ones and the journal stay");
                 self.base = None;
-                self.base_retry_at = now.checked_add(self.limits.retry_after);
                 // Its temporary file takes space that others need.
                 if let Err(error) = crate::base::list(&*self.disk, &self.dirs.bases, true) {
                     tracing::warn!(%error, "the unfinished base file cannot be removed");
                 }
-                Driven::Idle(self.base_retry_at)
+                Driven::Idle(self.base_due.failed(now, self.limits.retry_after))
             }
         }
-    }
-
-    fn base_due(&mut self) -> bool {
-        let newest = self.bases.newest().unwrap_or_default();
-        let wanted = self.shared.base_wanted.load(Ordering::Acquire);
-        let applied = self.engine.last_seq();
-        if wanted > newest {
-            return applied >= wanted;
-        }
-        let (events, bytes) = self.since_base;
-        let grown =
-            events >= self.limits.base_after_events || bytes >= self.limits.base_after_bytes;
-        // A state that is large is written as much less often: all base files together
-        // never come to more than the journal, however much is remembered.
-        grown && bytes >= self.bases.newest_bytes() && applied > newest
     }
 
     fn advance_base(&mut self) -> io::Result<u64> {
         let job = match &mut self.base {
             Some(job) => job,
             slot @ None => {
-                if !has_room(&*self.disk, &self.dirs, &self.limits) {
+                let bytes = BaseJob::bytes(&self.engine);
+                if !has_room(&*self.disk, &self.dirs, &self.limits, bytes) {
                     return Err(io::ErrorKind::StorageFull.into());
                 }
+                let (dir, remembered) = (&self.dirs.bases, &self.remembered);
                 slot.insert(BaseJob::begin(
                     &self.disk,
-                    &self.dirs.bases,
+                    dir,
                     self.uuid,
                     &self.engine,
-                    &self.remembered,
+                    remembered,
                 )?)
             }
         };
@@ -390,13 +375,7 @@ impl Worker {
         }
         let unverified = self.extracts.unverified(&self.engine);
         let needed_after = self.bases.settle(seq, &unverified)?;
-        if self.bases.newest() != Some(seq) {
-            return Err(io::Error::other(
-                "the new base file does not read back as written",
-            ));
-        }
-        // Nothing was applied since it was begun. One that fails is tried again.
-        self.since_base = (0, 0);
+        self.base_due.written();
         self.written_bases += 1;
         tracing::info!(seq, "base file written and verified");
         self.tidy_remembered();
@@ -529,10 +508,11 @@ fn rows_have_room(dirs: &Dirs, limits: &StoreOptions) -> bool {
     })
 }
 
-pub(super) fn has_room(disk: &dyn Disk, dirs: &Dirs, limits: &StoreOptions) -> bool {
+/// Whether so many bytes can be written without taking what the journal needs.
+pub(super) fn has_room(disk: &dyn Disk, dirs: &Dirs, limits: &StoreOptions, bytes: u64) -> bool {
     // A directory that is not there yet is on the journal's file system.
     let free = disk
         .free_bytes(&dirs.bases)
         .or_else(|_| disk.free_bytes(&dirs.journal));
-    free.is_ok_and(|free| free >= limits.min_free_bytes)
+    free.is_ok_and(|free| free >= limits.min_free_bytes.saturating_add(bytes))
 }

@@ -62,6 +62,10 @@ impl Twin {
                 mark,
                 mark_files: mark_files.unwrap_or_default(),
                 remembered,
+                base: match source {
+                    Source::Rows(_) => None,
+                    Source::Base(_) | Source::Journal => Some(source.seq()),
+                },
             },
             source,
             replayed: self.replayed,

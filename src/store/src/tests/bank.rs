@@ -243,6 +243,7 @@ impl Bank {
             mark: 0,
             mark_files: Extents::default(),
             remembered: self.remembered(),
+            base: None,
         });
     }
 

@@ -131,7 +131,7 @@ fn a_base_that_a_full_disk_prevents_is_written_when_there_is_room() {
 
 /// Base files of a large state would otherwise be most of what the disk has to do.
 #[test]
-fn bases_never_write_more_than_the_journal_does() {
+fn a_base_waits_until_the_journal_has_grown_by_the_last_one() {
     let room = scratch();
     let sim = SimDisk::default();
     let (mut house, bank) = traded(&sim, room.path(), 83);
@@ -149,15 +149,19 @@ fn bases_never_write_more_than_the_journal_does() {
     };
     let mut follower = bank.follow_inline().unwrap();
     let (mut bases, mut since, mut due) = (0, bank.event_bytes, 0);
-    for _ in 0..100 {
+    for trade in 0.. {
         bank.trade(&mut dice, 1, 60);
         while follower.turn().unwrap() {}
         let grown = bank.event_bytes - since;
-        let is_due = grown >= due;
+        // The first two come as soon as the settings say.
+        let is_due = bases < 2 || grown >= due;
         bases += u64::from(is_due);
         assert_eq!(follower.status().bases, bases, "{grown} bytes after {due}");
         if is_due {
             (since, due) = (bank.event_bytes, newest_bytes());
+            if trade >= 60 {
+                break;
+            }
         }
     }
     assert!((3..50).contains(&bases), "{bases}");
@@ -201,4 +205,113 @@ fn a_base_that_cannot_be_read_gives_way_to_the_journal() {
     drop(bank);
     // It was the disk's moment of weakness, not the file's.
     assert_eq!(house.start().unwrap().loaded.source, Source::Base(base));
+}
+
+/// One that is as large as the disk allows would else never be followed by another.
+#[test]
+fn growth_is_waited_for_up_to_a_bound() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, bank) = traded(&sim, room.path(), 87);
+    drop(bank);
+    house.options.base_after_events = 1;
+    house.options.base_after_growth = 2_000;
+    let house = house.without_rows();
+    let mut bank = house.start().unwrap();
+    bank.nights = false;
+    let mut follower = bank.follow_inline().unwrap();
+    let (mut dice, mut bases, mut since) = (Dice::new(88), 0, bank.event_bytes);
+    for _ in 0..60 {
+        bank.trade(&mut dice, 1, 60);
+        while follower.turn().unwrap() {}
+        let grown = bank.event_bytes - since;
+        if bases < 2 || grown >= 2_000 {
+            (bases, since) = (bases + 1, bank.event_bytes);
+        }
+        assert_eq!(follower.status().bases, bases, "after {grown} bytes");
+    }
+    assert!(bases > 4, "{bases}");
+}
+
+/// Until another is written, the start would lean on the older one alone.
+#[test]
+fn a_newest_base_that_a_start_could_not_use_is_followed_by_another_at_once() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, mut bank) = traded(&sim, room.path(), 89);
+    house.options.base_after_events = u64::MAX;
+    let house = house.without_rows();
+    let follower = bank.follow();
+    let older = follower.request_base(bank.head()).unwrap();
+    bank.nights = false;
+    bank.trade(&mut Dice::new(90), 2, 60);
+    let newest = follower.request_base(bank.head()).unwrap();
+    follower.stop(false).unwrap();
+    drop(bank);
+    let spoil = |seq: u64| {
+        let path = house.dirs.bases.join(format!("base-{seq:020}"));
+        let file = sim.open(&path, OpenMode::Write).unwrap();
+        file.write_at(b"??", file.len().unwrap() / 3).unwrap();
+    };
+    spoil(newest);
+    // Nothing has happened since: the new one takes the damaged one's name.
+    let mut bank = house.start().unwrap();
+    assert_eq!(bank.loaded.source, Source::Base(older));
+    let mut follower = bank.follow_inline().unwrap();
+    while follower.turn().unwrap() {}
+    assert_eq!(
+        (follower.status().bases, follower.status().base),
+        (1, newest)
+    );
+    drop((follower, bank));
+    let mut bank = house.start().unwrap();
+    assert_eq!(bank.loaded.source, Source::Base(newest));
+
+    // With something that has happened it has a name of its own.
+    bank.nights = false;
+    spoil(newest);
+    drop(bank);
+    let mut bank = house.start().unwrap();
+    assert_eq!(bank.loaded.source, Source::Base(older));
+    bank.nights = false;
+    bank.trade(&mut Dice::new(91), 1, 60);
+    let mut follower = bank.follow_inline().unwrap();
+    while follower.turn().unwrap() {}
+    assert_eq!(follower.status().bases, 1);
+    assert!(follower.status().base > newest);
+    let names = sim.list(&house.dirs.bases).unwrap();
+    let aside = format!("base-{newest:020}.damaged");
+    assert!(names.contains(&aside), "{names:?}");
+    drop((follower, bank));
+    assert!(matches!(
+        house.start().unwrap().loaded.source,
+        Source::Base(seq) if seq > newest
+    ));
+}
+
+/// As begun too often: each try is as much work for the disk as one that succeeds.
+#[test]
+fn a_base_that_the_disk_has_no_room_for_is_not_begun() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, bank) = traded(&sim, room.path(), 93);
+    drop(bank);
+    house.options.base_after_events = 1;
+    house.options.retry_after = Duration::ZERO;
+    house.options.min_free_bytes = 10_000;
+    let house = house.without_rows();
+    let mut bank = house.start().unwrap();
+    bank.nights = false;
+    let size = crate::follower::BaseJob::bytes(&bank.live);
+    let mut follower = bank.follow_inline().unwrap();
+    sim.set_capacity(Some(sim.used_bytes() + 10_000 + size / 2));
+    for _ in 0..20 {
+        follower.turn().unwrap();
+    }
+    let names = sim.list(&house.dirs.bases).unwrap_or_default();
+    assert_eq!((follower.status().bases, names.len()), (0, 0));
+    sim.set_capacity(Some(sim.used_bytes() + 10_000 + 2 * size));
+    while follower.status().bases == 0 {
+        assert!(follower.turn().unwrap(), "it is given up");
+    }
 }

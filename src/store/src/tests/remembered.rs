@@ -45,6 +45,7 @@ fn replay_equals_live_over_nights_and_restarts_at_random_places() {
         let room = scratch();
         let mut house = House::new(Arc::new(SimDisk::default()), room.path()).tight();
         house.options.base_after_events = 500;
+        house.options.base_after_growth = 0;
         house.cut = seed % 2 == 0;
         house.segment = 1 << 16;
         let mut dice = Dice::new(seed);
@@ -323,4 +324,43 @@ fn a_file_that_cannot_be_written_leaves_records_in_memory_until_it_can() {
     bank.let_go();
     assert!(bank.live.records_in_memory() <= TIGHT);
     assert!(names(&sim, &house).len() > before);
+}
+
+/// What a base file names can be put back: the file itself is as good as before.
+#[test]
+fn base_files_are_not_set_aside_for_a_file_that_they_name() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, bank) = spilled(&sim, room.path(), 51);
+    drop(bank);
+    house.options.retry_after = std::time::Duration::ZERO;
+    let house = house.without_rows();
+    let mut bank = house.start().unwrap();
+    bank.nights = false;
+    let mut follower = bank.follow_inline().unwrap();
+    let mut dice = Dice::new(52);
+    let mut due = Vec::new();
+    for _ in 0..2 {
+        bank.trade(&mut dice, 1, 60);
+        follower.nudge_base(bank.head());
+        while follower.turn().unwrap() {}
+        due.push(format!("base-{:020}", bank.head()));
+    }
+    assert_eq!(sim.list(&house.dirs.bases).unwrap(), due);
+    let path = house.dirs.remembered.join(&names(&sim, &house)[0]);
+    let whole = sim.contents(&path).unwrap();
+    sim.remove(&path).unwrap();
+    bank.trade(&mut dice, 1, 60);
+    follower.nudge_base(bank.head());
+    for _ in 0..20 {
+        follower.turn().unwrap();
+    }
+    assert_eq!(follower.status().bases, 2);
+    assert_eq!(sim.list(&house.dirs.bases).unwrap(), due);
+    sim.put(&path, &whole);
+    while follower.status().bases == 2 {
+        follower.turn().unwrap();
+    }
+    let there = sim.list(&house.dirs.bases).unwrap();
+    assert_eq!(there, [due[1].clone(), format!("base-{:020}", bank.head())]);
 }

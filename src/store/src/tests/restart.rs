@@ -41,6 +41,7 @@ fn replay_equals_live_over_restarts_at_random_places() {
         let room = scratch();
         let mut house = House::new(Arc::new(SimDisk::default()), room.path());
         house.options.base_after_events = 700;
+        house.options.base_after_growth = 0;
         let mut dice = Dice::new(seed);
         let mut first = true;
         let mut hash = 0;
