@@ -13,6 +13,8 @@ use super::link_port::LinkSignal;
 /// Blocks that one fetch asks for, about: what the first request needs, and as much of
 /// what the others may need.
 const AT_ONCE: usize = 1024;
+/// Blocks that one step of lending takes: each may pass over some that are lent.
+const LENT_AT_ONCE: usize = 64;
 /// Slots that one step of letting go looks at: each is a wait for memory or two.
 const SLOTS_AT_ONCE: u32 = 128;
 
@@ -67,21 +69,30 @@ impl Shared {
         match ask {
             Some(ask) => ask(ticket, wanted),
             // Nobody reads files: then nothing is ever put into one.
-            None => self.lend(
-                ticket,
-                wanted.into_iter().map(|block| (block, None)).collect(),
-            ),
+            None => {
+                let blocks: Vec<Fetched> = wanted.into_iter().map(|block| (block, None)).collect();
+                self.lend(ticket, &blocks);
+            }
         }
     }
 
-    fn lend(&self, ticket: u64, blocks: Vec<Fetched>) {
+    fn lend(&self, ticket: u64, blocks: &[Fetched]) {
+        self.lend_some(blocks);
+        self.lent(ticket);
+    }
+
+    fn lend_some(&self, blocks: &[Fetched]) {
         let unreadable = blocks.iter().filter(|(_, bytes)| bytes.is_none()).count();
         self.gauges
             .add_fetched(blocks.len() as u64, unreadable as u64);
         let engine = &mut self.core.borrow_mut().engine;
         for (block, bytes) in blocks {
-            engine.lend(block, bytes.as_deref());
+            engine.lend(*block, bytes.as_deref());
         }
+    }
+
+    /// Tells who waits for the ticket that all of it is lent.
+    fn lent(&self, ticket: u64) {
         let mut fetching = self.fetching.borrow_mut();
         let link = fetching.waiting.iter().position(|(of, _)| *of == ticket);
         if let Some(at) = link {
@@ -114,7 +125,7 @@ impl EngineHandle {
     }
 
     /// Takes what was asked for with this ticket.
-    pub fn lend(&self, ticket: u64, blocks: Vec<Fetched>) {
+    pub fn lend(&self, ticket: u64, blocks: &[Fetched]) {
         self.shared.lend(ticket, blocks);
     }
 
@@ -146,12 +157,16 @@ pub(crate) async fn spill(
     }
 }
 
-/// Takes what was fetched by another thread.
+/// Takes what was fetched by another thread, a little at a time, payments between.
 pub(crate) async fn take_fetched(
     engine: EngineHandle,
     mut fetched: tokio::sync::mpsc::UnboundedReceiver<(u64, Vec<Fetched>)>,
 ) {
     while let Some((ticket, blocks)) = fetched.recv().await {
-        engine.lend(ticket, blocks);
+        for some in blocks.chunks(LENT_AT_ONCE) {
+            engine.shared.lend_some(some);
+            tokio::task::yield_now().await;
+        }
+        engine.shared.lent(ticket);
     }
 }

@@ -30,8 +30,10 @@ pub const BLOCK_SLOTS: u32 = 16;
 /// never counts its STAN up.
 const LENT_BLOCKS: usize = 4096;
 /// So many of them are considered when one comes. If somebody has looked at all of
-/// these, nobody makes room yet: it may take a sixty-fourth more.
-const LOOKED_OVER: usize = 64;
+/// these, nobody makes room yet, until there are [`MOST_LENT`].
+const LOOKED_OVER: usize = 16;
+/// Blocks that are lent at a time at most.
+const MOST_LENT: usize = LENT_BLOCKS + LENT_BLOCKS / LOOKED_OVER;
 /// Blocks that one look takes note of; the others come at the next.
 const NOTED_BLOCKS: usize = 1024;
 
@@ -147,11 +149,14 @@ pub(crate) struct Lent {
     clock: u64,
 }
 
+/// Nobody had the time to look at it.
+const NOT_YET: u64 = u64::MAX;
+
 #[derive(Debug)]
 enum Lending {
     Block {
         slots: Box<[Record; BLOCK_SLOTS as usize]>,
-        /// When somebody looked at it last.
+        /// When somebody looked at it last; [`NOT_YET`] while it has its first turn.
         used: Cell<u64>,
     },
     /// Its file cannot be read.
@@ -164,22 +169,26 @@ impl Lent {
         let lending = match slots {
             Some(slots) => Lending::Block {
                 slots,
-                used: Cell::new(self.clock),
+                used: Cell::new(NOT_YET),
             },
             None => Lending::Unreadable,
         };
-        if self.blocks.insert(at, lending).is_none() {
-            self.order.push_back((self.clock, at));
+        if let Some(there) = self.blocks.get_mut(&at) {
+            *there = lending;
+            return;
         }
         self.make_room();
+        self.blocks.insert(at, lending);
+        self.order.push_back((self.clock, at));
     }
 
-    /// What came first goes first, but what somebody has looked at since gets another
-    /// turn: a request with a long way through files, which comes back to it again and
-    /// again, would never see its end else while others fetch theirs.
+    /// Makes room for one. What came first goes first, but what somebody has looked at
+    /// since gets another turn: a request with a long way through files, which comes back
+    /// to it again and again, would never see its end else while others fetch theirs. So
+    /// does what nobody could look at yet, since it came with many others.
     fn make_room(&mut self) {
         for _ in 0..LOOKED_OVER {
-            if self.blocks.len() <= LENT_BLOCKS {
+            if self.blocks.len() < LENT_BLOCKS {
                 return;
             }
             let Some((since, at)) = self.order.pop_front() else {
@@ -187,12 +196,20 @@ impl Lent {
             };
             match self.blocks.get(&at) {
                 Some(Lending::Block { used, .. }) if used.get() > since => {
+                    if used.get() == NOT_YET {
+                        used.set(self.clock);
+                    }
                     self.order.push_back((self.clock, at));
                 }
                 _ => {
                     self.blocks.remove(&at);
                 }
             }
+        }
+        if self.blocks.len() >= MOST_LENT
+            && let Some((_, at)) = self.order.pop_front()
+        {
+            self.blocks.remove(&at);
         }
     }
 
@@ -585,6 +602,17 @@ mod tests {
         Some(Box::new([record; BLOCK_SLOTS as usize]))
     }
 
+    /// Every block is once where it is kept, and once in the order.
+    fn assert_even(lent: &Lent) {
+        assert!(lent.blocks.len() <= MOST_LENT, "{}", lent.blocks.len());
+        assert_eq!(lent.blocks.len(), lent.order.len());
+        assert!(
+            lent.order
+                .iter()
+                .all(|(_, at)| lent.blocks.contains_key(at))
+        );
+    }
+
     #[test]
     fn what_is_looked_at_stays_lent_and_what_is_not_makes_room() {
         let mut lent = Lent::default();
@@ -600,11 +628,65 @@ mod tests {
             assert!(lent.get(at).is_some(), "{at}");
             if at % 512 == 0 {
                 assert!(chain.iter().all(|at| lent.get(*at).is_some()), "{at}");
+                assert_even(&lent);
             }
-            assert!(lent.blocks.len() <= LENT_BLOCKS + LENT_BLOCKS / LOOKED_OVER);
-            assert_eq!(lent.blocks.len(), lent.order.len());
         }
         lent.forget(RecordRef(0).tag());
         assert!(lent.blocks.is_empty() && lent.order.is_empty());
+    }
+
+    /// A request that needs many of them looks when all are there.
+    #[test]
+    fn what_comes_together_is_there_at_the_first_look() {
+        let mut lent = Lent::default();
+        let mut next = 0;
+        let mut all = Vec::new();
+        for size in [1, 64, 65, 500, 1_024, 2_047, 2_047, 64, 1_024, 2_048, 2_048] {
+            let batch: Vec<u32> = (next..next + size).collect();
+            next += size;
+            for at in &batch {
+                lent.put(*at, block());
+            }
+            for at in &batch {
+                assert!(lent.get(*at).is_some(), "{at} of {size}");
+            }
+            all.extend(batch);
+            // All that is left is looked at again.
+            let there = all.iter().filter(|at| lent.get(**at).is_some()).count();
+            assert!(there >= (all.len()).min(LENT_BLOCKS), "{there}");
+            assert_even(&lent);
+        }
+    }
+
+    #[test]
+    fn the_bound_holds_whatever_is_looked_at() {
+        let mut lent = Lent::default();
+        let mut dice = 1u64;
+        let mut roll = |below: u32| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (dice >> 33) as u32 % below
+        };
+        for step in 0..60_000u32 {
+            let at = roll(3 * LENT_BLOCKS as u32);
+            lent.put(at, (roll(50) > 0).then(block).flatten());
+            assert!(lent.blocks.contains_key(&at), "{at}");
+            // Now and then nearly all, so that there is nothing that has not been looked at.
+            if step % 3_000 < 1_500 {
+                for _ in 0..8 {
+                    lent.get(roll(3 * LENT_BLOCKS as u32));
+                }
+            } else if step % 256 == 0 {
+                let there: Vec<u32> = lent.blocks.keys().copied().collect();
+                assert!(there.iter().all(|at| lent.get(*at).is_some()));
+            }
+            if step % 97 == 0 {
+                assert_even(&lent);
+            }
+            if step % 20_000 == 19_999 {
+                lent.forget_unreadable();
+                assert_even(&lent);
+            }
+        }
+        assert!(lent.blocks.len() >= LENT_BLOCKS);
     }
 }

@@ -323,7 +323,7 @@ impl Node {
             handle.records_from(move |ticket, blocks| {
                 fetched.set(fetched.get() + blocks.len() as u64);
                 if let Some(handle) = weak.upgrade() {
-                    handle.lend(ticket, archive.fetch(&blocks));
+                    handle.lend(ticket, &archive.fetch(&blocks));
                 }
             });
         }
