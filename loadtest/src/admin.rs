@@ -33,6 +33,17 @@ pub struct Dates {
     pub closing: String,
 }
 
+/// How far the daemon's follower is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Following {
+    /// The last event.
+    pub head: u64,
+    /// The last one that the follower has applied.
+    pub followed: u64,
+    /// The last one of the last checkpoint; 0: there is none.
+    pub checkpoint: u64,
+}
+
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -135,6 +146,23 @@ impl Admin {
     /// No answer, or a refusal.
     pub fn trial_balance(&self) -> anyhow::Result<Value> {
         self.get_ok("/v1/trial-balance")
+    }
+
+    /// How far the follower is behind.
+    ///
+    /// # Errors
+    /// No answer, or none that says it.
+    pub fn following(&self) -> anyhow::Result<Following> {
+        let value = self.get_ok("/v1/status")?;
+        let number = |key: &str| {
+            let number = value.get(key).and_then(Value::as_u64);
+            number.with_context(|| format!("{}: no {key}", self.url("/v1/status")))
+        };
+        Ok(Following {
+            head: number("head")?,
+            followed: number("followed")?,
+            checkpoint: number("checkpoint")?,
+        })
     }
 
     /// The business dates.

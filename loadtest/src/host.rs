@@ -43,6 +43,8 @@ pub struct Settings {
     pub journal_wait_ms: Option<u32>,
     /// Whether `store.checkpoints` is off.
     pub without_checkpoints: bool,
+    /// `store.checkpoint_every_ms`; `None`: as shipped.
+    pub checkpoint_every_ms: Option<u32>,
 }
 
 /// A host that runs as a child.
@@ -212,10 +214,13 @@ fn configuration(cards: u32, settings: &Settings) -> String {
     let wait = settings
         .journal_wait_ms
         .map_or(String::new(), |ms| format!("max_journal_wait_ms = {ms}\n"));
+    let every = settings
+        .checkpoint_every_ms
+        .map_or(String::new(), |ms| format!("checkpoint_every_ms = {ms}\n"));
     format!(
         "[engine]\naccounts = {room}\ncards = {room}\n{wait}\
          [journal]\ntest_events_per_s = {events_per_s}\n\
-         [store]\ncheckpoints = {checkpoints}\n\
+         [store]\ncheckpoints = {checkpoints}\n{every}\
          [admin]\nlisten = \"127.0.0.1:0\"\n\
          [log]\nlevel = \"warn\"\n\
          [[links]]\nname = \"load\"\nlisten = \"127.0.0.1:0\"\ndialect = \"iso87-ascii\"\n\

@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::admin::Following;
 use crate::cards::{Cards, Range};
 use crate::cpu;
 use crate::host::Host;
@@ -145,21 +146,39 @@ const QUIET_LOOK: Duration = Duration::from_millis(100);
 /// How long a host may be at work after a run: checkpoints, base files.
 const QUIET_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits until a host has nothing to do any more, so that what it does after its
-/// turn does not fall into another's.
+/// Waits until a daemon has nothing to do any more, so that what it does after its
+/// turn does not fall into another's: until its follower has caught up and, with
+/// `checkpoints`, has set its mark there, and then until it uses no processor time.
 ///
 /// # Errors
-/// It is still at work after two minutes.
-pub fn wait_until_quiet(host: &Host) -> anyhow::Result<()> {
+/// It is still at work after two minutes, or does not tell.
+pub fn wait_until_quiet(host: &Host, checkpoints: bool) -> anyhow::Result<()> {
     let until = Instant::now() + QUIET_PATIENCE;
-    let mut quiet = 0;
-    let mut before = cpu::of_process(host.pid());
-    while quiet < 2 {
+    let in_time = || {
         ensure!(
             Instant::now() < until,
             "the daemon is still at work {} s after its run",
             QUIET_PATIENCE.as_secs()
         );
+        Ok(())
+    };
+    let admin = host.admin()?;
+    loop {
+        let Following {
+            head,
+            followed,
+            checkpoint,
+        } = admin.following()?;
+        if followed == head && (checkpoint == head || !checkpoints) {
+            break;
+        }
+        in_time()?;
+        thread::sleep(QUIET_LOOK);
+    }
+    let mut quiet = 0;
+    let mut before = cpu::of_process(host.pid());
+    while quiet < 2 {
+        in_time()?;
         thread::sleep(QUIET_LOOK);
         let now = cpu::of_process(host.pid());
         // Where the system does not tell, one look has to do.

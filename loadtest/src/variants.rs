@@ -24,6 +24,9 @@ pub const CELLS: [Cell; 2] = [Cell::Closed(8, 32), Cell::Open(10_000, 16)];
 /// Resident memory for each account with its card, everything counted.
 const MOST_BYTES_PER_ACCOUNT: u64 = 400;
 
+/// Ten times as often as shipped, or a turn of two seconds might see none.
+const CHECKPOINT_EVERY_MS: u32 = 1_000;
+
 /// The daemons remember what they have answered: after so many both are started
 /// anew, so that no run meets a full table.
 const FRESH_AFTER: u64 = 14_000_000;
@@ -123,16 +126,21 @@ impl Variants {
         }
     }
 
+    fn has_checkpoints(&self, side: usize) -> bool {
+        side == 1 || !matches!(self.what, What::Checkpoints { .. })
+    }
+
     fn start(&self, side: usize) -> anyhow::Result<Host> {
         let settings = Settings {
-            without_checkpoints: side == 0 && matches!(self.what, What::Checkpoints { .. }),
+            without_checkpoints: !self.has_checkpoints(side),
+            checkpoint_every_ms: Some(CHECKPOINT_EVERY_MS),
             ..Settings::default()
         };
         let [first, second] = self.cards();
         let count = if side == 0 { first } else { second };
         let host =
             Host::daemon(&self.program, &self.disk, &cards(count), &settings).context("gapless")?;
-        wait_until_quiet(&host)?;
+        wait_until_quiet(&host, self.has_checkpoints(side))?;
         Ok(host)
     }
 
@@ -181,7 +189,7 @@ impl Variants {
                         ..cell.plan(host, self.rounds.lasts)
                     };
                     let figures = measure(host, &plan)?;
-                    wait_until_quiet(host)?;
+                    wait_until_quiet(host, self.has_checkpoints(side))?;
                     if let Some(sum) = of_both.get_mut(side) {
                         *sum = figures.answered;
                     }

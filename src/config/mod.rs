@@ -167,7 +167,7 @@ pub struct StoreConfig {
     /// Whether changed rows are written to sled; without them a start begins from the
     /// newest base file and replays what came since.
     pub checkpoints: bool,
-    /// Pause between two checkpoints of changed rows, in milliseconds.
+    /// From the beginning of one checkpoint of changed rows to the next, in milliseconds.
     pub checkpoint_every_ms: u64,
     /// A base file is written whenever the journal since the last one exceeds this, in MiB,
     pub base_after_mib: u64,

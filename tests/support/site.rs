@@ -87,7 +87,7 @@ impl World {
 pub struct Settings {
     /// Base files after so many events, however large the last one was.
     pub base_after_events: u64,
-    /// Pause between two checkpoints of the store.
+    /// From the beginning of one checkpoint of the store to the next.
     pub checkpoint_every_ms: u64,
     /// Where the data directory is; in the site's folder if not said.
     pub data_dir: Option<PathBuf>,
