@@ -1,7 +1,7 @@
 //! A typical 0200 of seventeen fields and its 0210: by the codec, and by code
 //! written for this one layout, which is what the codec is measured by.
 
-use gapless_iso8583::{Dialect, FieldSet, Mti};
+use gapless_iso8583::{Dialect, FieldSet, Message, Mti};
 
 /// The request, as field and value in ASCII.
 pub const REQUEST: [(u8, &[u8]); 17] = [
@@ -44,7 +44,8 @@ pub fn request(dialect: &Dialect) -> Option<Vec<u8>> {
 
 /// Reads a request and builds its response with the codec.
 pub fn codec(dialect: &Dialect, frame: &[u8], out: &mut Vec<u8>) -> Option<u64> {
-    let message = dialect.decode(frame).ok()?;
+    let mut message = Message::default();
+    dialect.decode_into(frame, &mut message).ok()?;
     let amount = message.number(4).ok()??;
     dialect
         .builder(out, message.mti().response())

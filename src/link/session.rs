@@ -193,17 +193,15 @@ impl Session {
     ) -> Taken {
         self.own.heard(tpdu, now);
         let adapter = Rc::clone(&self.adapter);
-        let message = match adapter.dialect().decode(body) {
-            Ok(message) => message,
-            Err(failure) => {
-                let partial = &*failure.partial;
-                if !adapter.may_answer(partial) {
-                    return Taken::Ignored(Note::Unreadable(failure.error));
-                }
-                let note = Some(Note::Malformed(failure.error));
-                return self.answer(partial, tpdu, ResponseCode::FormatError, note, today, out);
+        let mut message = Message::default();
+        if let Err(failure) = adapter.dialect().decode_into(body, &mut message) {
+            let partial = &*failure.partial;
+            if !adapter.may_answer(partial) {
+                return Taken::Ignored(Note::Unreadable(failure.error));
             }
-        };
+            let note = Some(Note::Malformed(failure.error));
+            return self.answer(partial, tpdu, ResponseCode::FormatError, note, today, out);
+        }
         if self.own.waits()
             && message.mti().is_response()
             && let Some(replied) = self.replied(&message, now)

@@ -23,13 +23,26 @@ impl Dialect {
     /// field that could be read: all before it, and, where the fault lies in a
     /// value whose length is clear, those after it that are whole. So a message
     /// with a wrong amount can still be answered.
-    #[inline(always)]
+    #[inline]
     pub fn decode<'a>(&self, frame: &'a [u8]) -> Result<Message<'a>, DecodeFailure<'a>> {
-        let mut message = Message::new(frame, self.wire_format, Mti::UNKNOWN);
-        match read(self, frame, &mut message) {
-            Ok(()) => Ok(message),
-            Err(error) => Err(fail(error, message)),
-        }
+        let mut message = Message::default();
+        self.decode_into(frame, &mut message)?;
+        Ok(message)
+    }
+
+    /// As [`decode`](Dialect::decode), in place: a message is some 330 bytes, and moving
+    /// what was just written is dear.
+    ///
+    /// # Errors
+    /// As there; `message` has no field then.
+    #[inline]
+    pub fn decode_into<'a>(
+        &self,
+        frame: &'a [u8],
+        message: &mut Message<'a>,
+    ) -> Result<(), DecodeFailure<'a>> {
+        message.begin(frame, self.wire_format);
+        read(self, frame, message).map_err(|error| fail(error, std::mem::take(message)))
     }
 }
 

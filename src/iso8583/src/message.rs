@@ -79,7 +79,24 @@ pub struct Layout(Message<'static>);
 impl Default for Layout {
     /// Of no message: it shows no field.
     fn default() -> Self {
-        Self(Message::new(&[], 0, Mti::UNKNOWN))
+        Self(Message::default())
+    }
+}
+
+impl Default for Message<'_> {
+    /// None: it has no field. For [`Dialect::decode_into`](crate::Dialect::decode_into).
+    #[inline(always)]
+    fn default() -> Self {
+        Message {
+            frame: &[],
+            present: FieldSet::EMPTY,
+            skipped: FieldSet::EMPTY,
+            dialect: 0,
+            mti: Mti::UNKNOWN,
+            places: [0; 65],
+            spans: [Span::NONE; INLINE_FIELDS],
+            more: Vec::new(),
+        }
     }
 }
 
@@ -125,17 +142,14 @@ impl<'a> Message<'a> {
         message.more.clone_from(more);
     }
 
+    /// Makes it one of this frame, without a field so far.
     #[inline(always)]
-    pub(crate) fn new(frame: &'a [u8], dialect: u32, mti: Mti) -> Message<'a> {
-        Message {
-            frame,
-            present: FieldSet::EMPTY,
-            skipped: FieldSet::EMPTY,
-            dialect,
-            mti,
-            places: [0; 65],
-            spans: [Span::NONE; INLINE_FIELDS],
-            more: Vec::new(),
+    pub(crate) fn begin(&mut self, frame: &'a [u8], dialect: u32) {
+        self.frame = frame;
+        self.dialect = dialect;
+        self.mti = Mti::UNKNOWN;
+        if !self.on_wire().is_empty() {
+            self.clear();
         }
     }
 

@@ -1,7 +1,7 @@
 //! The dialects that come with the product.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use gapless_iso8583::{Dialect, Mti, Scratch};
+use gapless_iso8583::{Dialect, Message, Mti, Scratch};
 
 #[test]
 fn every_builtin_parses_and_is_the_same_each_time() {
@@ -51,5 +51,43 @@ fn a_message_goes_out_and_comes_back() {
             message.fields().collect::<Vec<_>>(),
             [2, 4, 11, 41, 52, 102]
         );
+    }
+}
+
+/// Nothing is left of the message that was there before, good or bad.
+#[test]
+fn a_message_is_read_into_the_place_of_another() {
+    let dialect = Dialect::builtin("iso87-ascii").unwrap();
+    let frame = |fields: &[(u8, &[u8])]| {
+        let mut frame = Vec::new();
+        let mut builder = dialect.builder(&mut frame, Mti::new(200).unwrap());
+        for (field, value) in fields {
+            builder.text(*field, value);
+        }
+        builder.finish().unwrap();
+        drop(builder);
+        frame
+    };
+    let many = frame(&[
+        (3, b"000000"),
+        (4, b"000000000100"),
+        (11, b"000001"),
+        (100, b"7"),
+    ]);
+    let few = frame(&[(11, b"000002")]);
+    let mut bad = many.clone();
+    bad.pop();
+    let mut message = Message::default();
+    assert_eq!(message.fields().count(), 0);
+    for _ in 0..2 {
+        dialect.decode_into(&many, &mut message).unwrap();
+        assert_eq!(message.fields().collect::<Vec<_>>(), [3, 4, 11, 100]);
+        dialect.decode_into(&few, &mut message).unwrap();
+        assert_eq!(message.fields().collect::<Vec<_>>(), [11]);
+        assert_eq!((message.raw(4), message.raw(100)), (None, None));
+        assert_eq!(message.number(11), Ok(Some(2)));
+        let failure = dialect.decode_into(&bad, &mut message).unwrap_err();
+        assert!(failure.partial.has(4) && !failure.partial.has(100));
+        assert_eq!((message.fields().count(), message.raw(11)), (0, None));
     }
 }
