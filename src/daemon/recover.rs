@@ -48,11 +48,14 @@ pub(super) fn recover(config: &Config, data_dir: &Path) -> Result<Recovered, Run
         );
     }
     let capacity = capacity(config);
-    let loaded = load(
-        &disk,
-        &dirs,
-        &LoadOptions::new(&recovered, capacity, store.clone()),
-    )?;
+    let options = LoadOptions {
+        reserved: gapless_pages::prefer,
+        ..LoadOptions::new(&recovered, capacity, store.clone())
+    };
+    let loaded = load(&disk, &dirs, &options)?;
+    for engine in [&loaded.live, loaded.follower.engine()] {
+        engine.tables().for_each(gapless_pages::settle);
+    }
     tracing::info!(
         head = recovered.head,
         source = %loaded.source,

@@ -19,7 +19,7 @@ use crate::night::Night;
 use crate::outcome::{NightRefusal, Outcome, PutOutcome, PutRefusal};
 use crate::pans::Pans;
 use crate::reconcile::Books;
-use crate::table::Chunked;
+use crate::table::{Chunked, Reserved, UNTOLD};
 use crate::totals::Totals;
 
 /// How an engine is set up.
@@ -119,6 +119,12 @@ impl Engine {
     /// An empty engine. Lays out and touches the look-up tables (if `indexed`).
     #[must_use]
     pub fn new(options: Options) -> Self {
+        Self::new_in(options, UNTOLD)
+    }
+
+    /// As [`Engine::new`]; `reserved` is told where the look-up tables will be.
+    #[must_use]
+    pub fn new_in(options: Options, reserved: Reserved) -> Self {
         let Capacity {
             accounts, cards, ..
         } = options.capacity;
@@ -133,11 +139,15 @@ impl Engine {
             last_time_us: 0,
             accounts: Chunked::with_capacity(accounts),
             cards: Chunked::with_capacity(cards),
-            by_number: options.indexed.then(|| Index::with_capacity(accounts)),
-            by_pan: options.indexed.then(|| Pans::with_capacity(cards)),
+            by_number: options
+                .indexed
+                .then(|| Index::with_capacity(accounts, reserved)),
+            by_pan: options
+                .indexed
+                .then(|| Pans::with_capacity(cards, reserved)),
             currencies: Vec::with_capacity(crate::limits::MAX_CURRENCIES),
             settlements: Vec::with_capacity(crate::limits::MAX_SETTLEMENT_ACCOUNTS),
-            memory: Memory::new(options.capacity, options.indexed),
+            memory: Memory::new(options.capacity, options.indexed, reserved),
             totals: Totals::default(),
             exceptions: Exceptions::new(),
             hashes: Hashes::default(),

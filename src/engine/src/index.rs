@@ -8,6 +8,7 @@
 
 use crate::mix::mix1;
 use crate::prepare::fetch;
+use crate::table::{Reserved, laid_out};
 
 const SLOTS: usize = 10;
 const EMPTY: u32 = u32::MAX;
@@ -93,18 +94,21 @@ pub(crate) struct Index {
 
 impl Index {
     /// Room for `capacity` entries; touches all of it.
-    pub fn with_capacity(capacity: u32) -> Self {
+    pub fn with_capacity(capacity: u32, reserved: Reserved) -> Self {
         let buckets = capacity / AVERAGE_PER_BUCKET + 2;
+        let bucket = Bucket {
+            positions: [EMPTY; SLOTS],
+            passed: 0,
+            tags: [0; SLOTS],
+        };
         Self {
-            buckets: vec![
-                Bucket {
-                    positions: [EMPTY; SLOTS],
-                    passed: 0,
-                    tags: [0; SLOTS],
-                };
-                buckets as usize
-            ],
+            buckets: laid_out(bucket, buckets as usize, reserved),
         }
+    }
+
+    /// Where its buckets lie.
+    pub fn addresses(&self) -> std::ops::Range<usize> {
+        crate::table::addresses(&self.buckets)
     }
 
     #[inline(always)]
@@ -334,7 +338,7 @@ mod tests {
 
     #[test]
     fn finds_all_of_a_full_table_and_several_of_one_hash() {
-        let mut index = Index::with_capacity(10_000);
+        let mut index = Index::with_capacity(10_000, crate::table::UNTOLD);
         for n in 0..10_000u32 {
             assert!(index.insert(u64::from(n / 2), n));
         }
@@ -352,7 +356,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_out_leaves_nothing_behind_and_hides_nobody() {
-        let mut index = Index::with_capacity(1000);
+        let mut index = Index::with_capacity(1000, crate::table::UNTOLD);
         // Forty rounds of other entries, each as many as fit: as nights go by.
         for round in 0..40u32 {
             let entries = move || (0..1000u32).map(move |n| round * 1000 + n);
@@ -388,13 +392,13 @@ mod tests {
 
     #[test]
     fn a_full_table_says_so_and_ends_its_search() {
-        let mut index = Index::with_capacity(1);
+        let mut index = Index::with_capacity(1, crate::table::UNTOLD);
         let room = index.buckets.len() * SLOTS;
         for n in 0..room {
             assert!(index.insert(n as u64, n as u32));
         }
         assert!(!index.insert(0, 0));
-        let mut index = Index::with_capacity(1);
+        let mut index = Index::with_capacity(1, crate::table::UNTOLD);
         for n in 0..room {
             assert!(index.insert(n as u64, n as u32));
         }

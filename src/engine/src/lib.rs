@@ -74,4 +74,5 @@ pub use night::{DayEnd, EntrySum, EntrySums, NetworkClock};
 pub use reconcile::{Announcement, Asked, Figures, NET, Origin, Reconciliation, Verdict};
 pub use record::{Record, RecordRef};
 pub use spill::{BLOCK_SLOTS, BlockRef, Freed};
+pub use table::Reserved;
 pub use totals::{CurrencySum, DateTotals, NetworkTotals, Tally, TrialBalance};

@@ -16,6 +16,7 @@ use crate::memory::Memory;
 use crate::record::{Record, RecordRef};
 use crate::residue::{self, Residue};
 use crate::spill::Freed;
+use crate::table::{Reserved, UNTOLD};
 
 /// Why stored state does not load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,8 +76,18 @@ impl Engine {
     /// Starts loading.
     #[must_use]
     pub fn loader(options: Options) -> Loader {
+        Self::loader_in(options, UNTOLD)
+    }
+
+    /// As [`Engine::loader`]; `reserved` is told where look-up tables and rows will be,
+    /// until all is loaded.
+    #[must_use]
+    pub fn loader_in(options: Options, reserved: Reserved) -> Loader {
+        let mut engine = Self::new_in(options, reserved);
+        engine.accounts.tell(reserved);
+        engine.cards.tell(reserved);
         Loader {
-            engine: Self::new(options),
+            engine,
             residue: Vec::new(),
             entered: Vec::new(),
             marks: Vec::new(),
@@ -254,6 +265,8 @@ impl Loader {
         }
         let residue = residue::read(&self.residue).ok_or(LoadError::Residue)?;
         let mut engine = self.engine;
+        engine.accounts.tell(UNTOLD);
+        engine.cards.tell(UNTOLD);
         engine.genesis = residue.genesis;
         engine.set_dates(residue.dates);
         invariants::dates_are_neighbours(engine.dates)

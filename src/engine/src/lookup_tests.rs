@@ -105,7 +105,7 @@ proptest! {
             (prop_oneof![5 => Just(0u8), 1 => 0..3u8], 0..3u8, 0..3u8, 0..20u8, 0..8u8), 1..600
         ),
     ) {
-        let mut memory = Memory::new(Capacity::SMALL, true);
+        let mut memory = Memory::new(Capacity::SMALL, true, crate::table::UNTOLD);
         let mut asked = vec![];
         let mut day = 0;
         for (n, (locator, time, rrn, night, kind)) in (0..).zip(messages) {
@@ -132,7 +132,7 @@ proptest! {
         prop_assert!(longest <= lists * CROWD * usize::from(DAYS), "{}", longest);
 
         // Loaded: in the same places, as far as that can be seen.
-        let mut loaded = Memory::new(Capacity::SMALL, true);
+        let mut loaded = Memory::new(Capacity::SMALL, true, crate::table::UNTOLD);
         for generation in &memory.generations {
             for record in generation.records.iter() {
                 loaded.push_loaded(generation.date, *record).unwrap();

@@ -9,7 +9,7 @@ use crate::limits::{CROWD, Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generat
 use crate::lookup;
 use crate::record::{Record, RecordRef, flags};
 use crate::spill::{Lent, Notes, Spilled};
-use crate::table::Chunked;
+use crate::table::{Chunked, Reserved};
 
 /// Places given back per record that comes: what is forgotten is gone long before
 /// as many have come.
@@ -50,12 +50,13 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub fn new(capacity: Capacity, indexed: bool) -> Self {
+    pub fn new(capacity: Capacity, indexed: bool, reserved: Reserved) -> Self {
         Self {
             generations: Vec::with_capacity(MAX_GENERATIONS),
             leaving: Vec::with_capacity(MAX_GENERATIONS),
             index: indexed.then(|| {
-                Index::with_capacity(capacity.remembered.saturating_add(capacity.reserve()))
+                let all = capacity.remembered.saturating_add(capacity.reserve());
+                Index::with_capacity(all, reserved)
             }),
             capacity,
             used: 0,

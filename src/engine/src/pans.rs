@@ -11,6 +11,7 @@
 use crate::ids::{AccountIx, CardIx};
 use crate::mix::mix1;
 use crate::prepare::fetch;
+use crate::table::{Reserved, laid_out};
 
 const SLOTS: usize = 7;
 const EMPTY: u32 = u32::MAX;
@@ -66,11 +67,16 @@ pub(crate) struct Pans {
 
 impl Pans {
     /// Room for `capacity` cards; touches all of it.
-    pub fn with_capacity(capacity: u32) -> Self {
+    pub fn with_capacity(capacity: u32, reserved: Reserved) -> Self {
         let buckets = capacity / AVERAGE_PER_BUCKET + 2;
         Self {
-            buckets: vec![Bucket::NEW; buckets as usize],
+            buckets: laid_out(Bucket::NEW, buckets as usize, reserved),
         }
+    }
+
+    /// Where its buckets lie.
+    pub fn addresses(&self) -> std::ops::Range<usize> {
+        crate::table::addresses(&self.buckets)
     }
 
     #[inline(always)]
@@ -205,7 +211,7 @@ mod tests {
     #[test]
     fn finds_each_card_of_a_full_table_and_no_stranger() {
         const CARDS: u32 = 10_000;
-        let mut pans = Pans::with_capacity(CARDS);
+        let mut pans = Pans::with_capacity(CARDS, crate::table::UNTOLD);
         for n in 0..CARDS {
             assert!(pans.insert(hash(n), CardIx(n), AccountIx(n + 7)));
         }
@@ -231,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_card_s_account_can_be_another_later() {
-        let mut pans = Pans::with_capacity(100);
+        let mut pans = Pans::with_capacity(100, crate::table::UNTOLD);
         for n in 0..100 {
             // Ten of each hash: some stand in later buckets.
             assert!(pans.insert(hash(n / 10), CardIx(n), AccountIx(n)));
@@ -250,14 +256,17 @@ mod tests {
 
     #[test]
     fn a_full_table_says_so_and_ends_its_search() {
-        let mut pans = Pans::with_capacity(1);
+        let mut pans = Pans::with_capacity(1, crate::table::UNTOLD);
         let room = pans.buckets.len() * SLOTS;
         for n in 0..room as u32 {
             assert!(pans.insert(hash(n), CardIx(n), AccountIx(0)));
         }
         assert!(!pans.insert(0, CardIx(99), AccountIx(0)));
         assert_eq!(pans.find(hash(77), |_| false), None);
-        assert_eq!(Pans::with_capacity(1).find(0, |_| true), None);
+        assert_eq!(
+            Pans::with_capacity(1, crate::table::UNTOLD).find(0, |_| true),
+            None
+        );
     }
 
     #[test]

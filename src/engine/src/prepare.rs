@@ -5,6 +5,8 @@
 //! the rows of card and account, which that bucket names, while the bucket of the
 //! locator is on its way beside them. Over a batch of commands the waits overlap.
 
+use std::ops::Range;
+
 use crate::command::Request;
 use crate::engine::{Engine, pan_hash};
 use crate::event::{Event, Row};
@@ -44,6 +46,22 @@ impl Engine {
                 self.fetch_rows(hash);
             }
         }
+    }
+
+    /// Addresses of the memory that is read at random: look-up tables, and rows. A system
+    /// that holds it in larger pages spares most of the waits for page tables. There is
+    /// nothing else to be done with addresses.
+    pub fn tables(&self) -> impl Iterator<Item = Range<usize>> {
+        let laid_out = [
+            self.by_pan.as_ref().map(crate::pans::Pans::addresses),
+            self.by_number.as_ref().map(crate::index::Index::addresses),
+            self.memory
+                .index
+                .as_ref()
+                .map(crate::index::Index::addresses),
+        ];
+        let rows = self.accounts.addresses().chain(self.cards.addresses());
+        laid_out.into_iter().flatten().chain(rows)
     }
 
     /// Fetches the rows that applying an event will change.

@@ -1,15 +1,38 @@
 //! A table that grows without a pause: rows lie in chunks, a chunk is reserved
 //! whole but touched only as rows arrive, and nothing is ever moved.
 
+use std::ops::Range;
+
 use crate::limits::CHUNK_ROWS_LOG2;
 
 const CHUNK_ROWS: usize = 1 << CHUNK_ROWS_LOG2;
+
+/// Told of addresses where memory was reserved and nothing of it touched so far.
+pub type Reserved = fn(Range<usize>);
+
+/// Nobody wants to know.
+pub(crate) const UNTOLD: Reserved = |_| {};
+
+/// Where a table's memory lies, what is still unused included.
+pub(crate) fn addresses<T>(rows: &Vec<T>) -> Range<usize> {
+    let start = rows.as_ptr().addr();
+    start..start.saturating_add(rows.capacity().saturating_mul(size_of::<T>()))
+}
+
+/// As many rows, in memory that was told of before it was touched.
+pub(crate) fn laid_out<T: Clone>(row: T, count: usize, reserved: Reserved) -> Vec<T> {
+    let mut rows = Vec::with_capacity(count);
+    reserved(addresses(&rows));
+    rows.resize(count, row);
+    rows
+}
 
 /// Rows by position.
 #[derive(Debug)]
 pub(crate) struct Chunked<T> {
     chunks: Vec<Vec<T>>,
     len: u32,
+    reserved: Reserved,
 }
 
 impl<T> Chunked<T> {
@@ -18,6 +41,7 @@ impl<T> Chunked<T> {
         Self {
             chunks: Vec::with_capacity((capacity as usize >> CHUNK_ROWS_LOG2) + 2),
             len: 0,
+            reserved: UNTOLD,
         }
     }
 
@@ -49,6 +73,7 @@ impl<T> Chunked<T> {
             Some(chunk) if chunk.len() < CHUNK_ROWS => chunk.push(row),
             _ => {
                 let mut chunk = Vec::with_capacity(CHUNK_ROWS);
+                (self.reserved)(addresses(&chunk));
                 chunk.push(row);
                 self.chunks.push(chunk);
             }
@@ -81,6 +106,16 @@ impl<T> Chunked<T> {
             return None;
         }
         self.chunks.get_mut(chunk).map(std::mem::take)
+    }
+
+    /// Tells where chunks will be, from now on, before anything in them is touched.
+    pub const fn tell(&mut self, reserved: Reserved) {
+        self.reserved = reserved;
+    }
+
+    /// Addresses of the chunks, as far as they reach.
+    pub fn addresses(&self) -> impl Iterator<Item = Range<usize>> {
+        self.chunks.iter().map(addresses)
     }
 
     /// All rows that are there.

@@ -683,3 +683,48 @@ fn prepare_changes_nothing() {
     bank.engine.prepare([].iter());
     assert_eq!(bank.engine.state_hash(), before);
 }
+
+/// Where tables will be is told before they are touched, and only until all is loaded.
+#[test]
+fn a_loader_tells_where_its_tables_will_be() {
+    use std::cell::RefCell;
+    use std::ops::Range;
+    thread_local! {
+        static TOLD: RefCell<Vec<Range<usize>>> = const { RefCell::new(Vec::new()) };
+    }
+    let told = || TOLD.with(|told| told.borrow().clone());
+    let mut bank = Bank::open();
+    bank.run("purchase cA 300 #1 -> 00");
+    let engine = &bank.engine;
+    let mut loader = Engine::loader_in(engine.options(), |place| {
+        TOLD.with(|told| told.borrow_mut().push(place));
+    });
+    // The three look-up tables.
+    assert_eq!(told().len(), 3);
+    for ix in (0..engine.accounts_len()).map(AccountIx) {
+        let row = engine.account_row(ix).unwrap().to_bytes();
+        loader.account(ix, &row).unwrap();
+    }
+    for ix in (0..engine.cards_len()).map(CardIx) {
+        let row = engine.card_row(ix).unwrap().to_bytes();
+        loader.card(ix, &row).unwrap();
+    }
+    for (date, len) in engine.generations() {
+        for slot in engine.record_bytes(date, 0..len) {
+            loader.record(date, &slot).unwrap();
+        }
+    }
+    loader.residue(&engine.residue()).unwrap();
+    let loaded = loader.finish().unwrap();
+    assert_eq!(loaded.state_hash(), engine.state_hash());
+    assert_eq!(told().len(), 5);
+    let mut tables: Vec<Range<usize>> = loaded.tables().collect();
+    tables.sort_by_key(|place| place.start);
+    let mut all = told();
+    all.sort_by_key(|place| place.start);
+    assert_eq!(tables, all);
+    assert!(all.iter().all(|place| place.len() >= 64));
+    // Nobody is told of an engine that is not loaded.
+    assert_eq!(Engine::new(engine.options()).tables().count(), 3);
+    assert_eq!(told().len(), 5);
+}

@@ -117,7 +117,7 @@ pub(super) fn both(options: &LoadOptions) -> [Options; 2] {
 
 impl Loaders {
     pub(super) fn new(options: &LoadOptions, remembered: Remembered) -> Self {
-        let [live, follower] = both(options).map(Engine::loader);
+        let [live, follower] = both(options).map(|each| Engine::loader_in(each, options.reserved));
         Self {
             live,
             follower,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gapless_engine::ids::Seq;
-use gapless_engine::{AccountRow, Capacity, CardRow, Engine};
+use gapless_engine::{AccountRow, Capacity, CardRow, Engine, Reserved};
 use gapless_journal::{Disk, JournalError, Recovered};
 
 use crate::base::{self, BaseName};
@@ -41,6 +41,8 @@ pub struct LoadOptions {
     pub first: Seq,
     /// The journal's last sequence ([`Recovered::head`]).
     pub head: Seq,
+    /// Told where both instances' tables will be, before anything in them is touched.
+    pub reserved: Reserved,
 }
 
 impl LoadOptions {
@@ -53,6 +55,7 @@ impl LoadOptions {
             uuid: recovered.uuid,
             first: recovered.first,
             head: recovered.head,
+            reserved: |_| {},
         }
     }
 }

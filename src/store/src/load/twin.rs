@@ -26,7 +26,7 @@ pub(super) struct Twin {
 
 impl Twin {
     pub(super) fn empty(options: &LoadOptions, remembered: Remembered) -> Self {
-        let [live, follower] = both(options).map(Engine::new);
+        let [live, follower] = both(options).map(|each| Engine::new_in(each, options.reserved));
         Self {
             live,
             follower,
