@@ -9,7 +9,9 @@ use crate::bytes::{Filler, Put, Reader, Short};
 use crate::code::ResponseCode;
 use crate::command::{Amount, Class, Genesis, Identity, Operation};
 use crate::date::Date;
-use crate::event::{Body, Counted, Event, Finding, ReversalEvent, Tombstone, TransactionEvent};
+use crate::event::{
+    Body, Counted, Event, Finding, ReversalEvent, Row, Tombstone, TransactionEvent,
+};
 use crate::exception::ExceptionKind;
 use crate::ids::{AccountIx, CardIx, Currency, NetworkId, Seq, TimeUs};
 use crate::legs::{Leg, Legs};
@@ -25,6 +27,10 @@ const HEADER: usize = 20;
 const LENGTH_AT: usize = 2;
 /// Of a transaction's body: identity, terms, kinds and code, network, dates, amount.
 const TRANSACTION_FIXED: usize = 20 + 2 + 4 + 2 + 4 + 10;
+/// Where in it the byte of flags is.
+const TRANSACTION_PARTS_AT: usize = 20 + 2 + 3;
+/// Of a posting: account and amount.
+const LEG: usize = 4 + 8;
 
 const KIND_GENESIS: u8 = 1;
 const KIND_INTERNAL: u8 = 2;
@@ -134,6 +140,18 @@ impl Event {
     /// [`EventError`] says what is wrong.
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), EventError> {
+        let mut event = Self::BLANK;
+        let rest = event.decode_from(bytes)?;
+        Ok((event, rest))
+    }
+
+    /// As [`Self::decode`], in place, and returns what is behind the event: for whoever
+    /// reads one after the other, since moving a transaction costs as much as reading it.
+    ///
+    /// # Errors
+    /// [`EventError`] says what is wrong; this is no event then.
+    #[inline]
+    pub fn decode_from<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], EventError> {
         let mut from = Reader::new(bytes);
         let [format, kind] = from.array()?;
         if format != FORMAT {
@@ -150,56 +168,82 @@ impl Event {
             return Err(EventError::Field("sequence"));
         }
         let mut body = Reader::new(from.sub(body_len)?);
-        let read = match kind {
-            KIND_GENESIS => Body::Genesis(Genesis {
-                business_date: Date(body.u16()?),
-                key_check: body.u64()?,
-            }),
-            KIND_INTERNAL => Body::InternalOpened(rows_codec::read_internal(&mut body)?),
-            KIND_ACCOUNT => Body::AccountPut(rows_codec::read_account(&mut body)?),
-            KIND_CARD => Body::CardPut(rows_codec::read_card(&mut body)?),
-            KIND_TRANSACTION => Body::Transaction(read_transaction(&mut body)?),
-            KIND_REVERSAL => Body::Reversal(read_reversal(&mut body)?),
-            KIND_ATTEST => Body::Attest {
-                state_hash: body.u64()?,
-            },
-            KIND_OPENED_EARLY => Body::OpenedEarly {
-                date: Date(body.u16()?),
-            },
-            KIND_CUTOVER => Body::Cutover {
-                date: Date(body.u16()?),
-            },
-            KIND_FREEZE => Body::Freeze {
-                date: Date(body.u16()?),
-            },
-            KIND_SEAL => Body::Seal(night_codec::read_seal(&mut body)?),
-            KIND_NETWORK_CUTOVER => {
-                Body::NetworkCutover(night_codec::read_network_cutover(&mut body)?)
+        self.seq = seq;
+        self.time_us = time_us;
+        if kind == KIND_TRANSACTION {
+            if !matches!(self.body, Body::Transaction(_)) {
+                self.body = Body::Transaction(TransactionEvent::BLANK);
             }
-            KIND_ENTRY => Body::Entry(night_codec::read_entry(&mut body)?),
-            KIND_RECONCILIATION => {
-                Body::Reconciliation(reconcile_codec::read_reconciliation(&mut body)?)
+            if let Body::Transaction(transaction) = &mut self.body {
+                read_transaction(&mut body, transaction)?;
             }
-            KIND_RECONCILIATION_ASKED => {
-                Body::ReconciliationAsked(reconcile_codec::read_asked(&mut body)?)
-            }
-            KIND_CUTOVER_ANNOUNCED => Body::CutoverAnnounced {
-                network: NetworkId(body.u16()?),
-                closed: Date(body.u16()?),
-            },
-            other => return Err(EventError::Kind(other)),
-        };
+        } else {
+            self.body = read_other(kind, &mut body)?;
+        }
         body.end()?;
-        let rest = bytes.get(len..).unwrap_or_default();
-        Ok((
-            Self {
-                seq,
-                time_us,
-                body: read,
-            },
-            rest,
-        ))
+        Ok(bytes.get(len..).unwrap_or_default())
     }
+
+    /// Calls `f` with the rows that the event at the front will change, if it is a
+    /// transaction, and returns what is behind it. A mere look ahead: nothing is
+    /// validated, and what makes no sense is taken for the end.
+    #[inline]
+    pub(crate) fn glance(bytes: &[u8], mut f: impl FnMut(Row)) -> Option<&[u8]> {
+        let [_, kind, low, high] = *bytes.first_chunk()?;
+        let len = usize::from(u16::from_le_bytes([low, high]));
+        let (event, rest) = bytes.split_at_checked(len)?;
+        let (_, body) = event.split_at_checked(HEADER)?;
+        if kind == KIND_TRANSACTION {
+            let (fixed, body) = body.split_at_checked(TRANSACTION_FIXED)?;
+            let (count, body) = body.split_first()?;
+            let (legs, body) = body.split_at_checked(usize::from(*count) * LEG)?;
+            for leg in legs.chunks_exact(LEG) {
+                f(Row::Account(AccountIx(u32::from_le_bytes(
+                    *leg.first_chunk()?,
+                ))));
+            }
+            if fixed.get(TRANSACTION_PARTS_AT)? & PART_CARD != 0 {
+                f(Row::Card(CardIx(u32::from_le_bytes(*body.first_chunk()?))));
+            }
+        }
+        Some(rest)
+    }
+}
+
+/// The body of an event that is no transaction.
+fn read_other(kind: u8, body: &mut Reader<'_>) -> Result<Body, EventError> {
+    Ok(match kind {
+        KIND_GENESIS => Body::Genesis(Genesis {
+            business_date: Date(body.u16()?),
+            key_check: body.u64()?,
+        }),
+        KIND_INTERNAL => Body::InternalOpened(rows_codec::read_internal(body)?),
+        KIND_ACCOUNT => Body::AccountPut(rows_codec::read_account(body)?),
+        KIND_CARD => Body::CardPut(rows_codec::read_card(body)?),
+        KIND_REVERSAL => Body::Reversal(read_reversal(body)?),
+        KIND_ATTEST => Body::Attest {
+            state_hash: body.u64()?,
+        },
+        KIND_OPENED_EARLY => Body::OpenedEarly {
+            date: Date(body.u16()?),
+        },
+        KIND_CUTOVER => Body::Cutover {
+            date: Date(body.u16()?),
+        },
+        KIND_FREEZE => Body::Freeze {
+            date: Date(body.u16()?),
+        },
+        KIND_SEAL => Body::Seal(night_codec::read_seal(body)?),
+        KIND_NETWORK_CUTOVER => Body::NetworkCutover(night_codec::read_network_cutover(body)?),
+        KIND_ENTRY => Body::Entry(night_codec::read_entry(body)?),
+        KIND_RECONCILIATION => Body::Reconciliation(reconcile_codec::read_reconciliation(body)?),
+        KIND_RECONCILIATION_ASKED => Body::ReconciliationAsked(reconcile_codec::read_asked(body)?),
+        KIND_CUTOVER_ANNOUNCED => Body::CutoverAnnounced {
+            network: NetworkId(body.u16()?),
+            closed: Date(body.u16()?),
+        },
+        other => return Err(EventError::Kind(other)),
+    })
 }
 
 /// As [`Event::encode`], for a transaction that is not wrapped in an event.
@@ -304,33 +348,31 @@ fn put_transaction(to: &mut Out, t: &TransactionEvent) {
 }
 
 #[inline]
-fn read_transaction(from: &mut Reader<'_>) -> Result<TransactionEvent, EventError> {
-    let identity = read_identity(from)?;
-    let terms = from.u16()?;
-    let [class, operation, code, parts] = from.array()?;
+fn read_transaction(from: &mut Reader<'_>, t: &mut TransactionEvent) -> Result<(), EventError> {
+    // Its length is looked at once.
+    let mut fixed = Reader::new(from.sub(TRANSACTION_FIXED)?);
+    t.identity = read_identity(&mut fixed)?;
+    t.terms = fixed.u16()?;
+    let [class, operation, code, parts] = fixed.array()?;
     if parts & !(PART_CARD | PART_BALANCES | PART_LINKED | PART_EXCEPTION | PART_CORRECTS) != 0 {
         return Err(EventError::Field("parts"));
     }
-    let mut t = TransactionEvent {
-        identity,
-        terms,
-        class: Class::from_number(class)
-            .filter(|class| *class != Class::Reversal)
-            .ok_or(EventError::Field("class"))?,
-        operation: Operation::from_number(operation).ok_or(EventError::Field("operation"))?,
-        code: ResponseCode::from_number(code).ok_or(EventError::Field("response code"))?,
-        network: NetworkId(from.u16()?),
-        business_date: Date(from.u16()?),
-        settlement_date: Date(from.u16()?),
-        amount: read_amount(from)?,
-        legs: read_legs(from)?,
-        card: None,
-        prev: RecordRef::NONE,
-        balances: None,
-        linked: RecordRef::NONE,
-        corrects: None,
-        exception: None,
-    };
+    t.class = Class::from_number(class)
+        .filter(|class| *class != Class::Reversal)
+        .ok_or(EventError::Field("class"))?;
+    t.operation = Operation::from_number(operation).ok_or(EventError::Field("operation"))?;
+    t.code = ResponseCode::from_number(code).ok_or(EventError::Field("response code"))?;
+    t.network = NetworkId(fixed.u16()?);
+    t.business_date = Date(fixed.u16()?);
+    t.settlement_date = Date(fixed.u16()?);
+    t.amount = read_amount(&mut fixed)?;
+    read_legs_into(from, &mut t.legs)?;
+    t.card = None;
+    t.prev = RecordRef::NONE;
+    t.balances = None;
+    t.linked = RecordRef::NONE;
+    t.corrects = None;
+    t.exception = None;
     if parts & PART_CARD != 0 {
         t.card = Some(CardIx(from.u32()?));
         t.prev = RecordRef(from.u32()?);
@@ -355,7 +397,7 @@ fn read_transaction(from: &mut Reader<'_>) -> Result<TransactionEvent, EventErro
             minor: from.i64()?,
         });
     }
-    Ok(t)
+    Ok(())
 }
 
 fn put_reversal(to: &mut Out, r: &ReversalEvent) {
@@ -482,20 +524,26 @@ pub(crate) fn put_legs(to: &mut Out, legs: &Legs) {
     let legs = legs.as_slice();
     to.put(&[legs.len() as u8]);
     for leg in legs {
-        let mut filled = Filler::<12>::new();
+        let mut filled = Filler::<LEG>::new();
         filled.put(&leg.account.0.to_le_bytes());
         filled.put(&leg.delta_minor.to_le_bytes());
         to.put(&filled.bytes);
     }
 }
 
-#[inline]
 pub(crate) fn read_legs(from: &mut Reader<'_>) -> Result<Legs, EventError> {
+    let mut legs = Legs::EMPTY;
+    read_legs_into(from, &mut legs)?;
+    Ok(legs)
+}
+
+#[inline]
+fn read_legs_into(from: &mut Reader<'_>, legs: &mut Legs) -> Result<(), EventError> {
     let count = from.u8()?;
     if usize::from(count) > MAX_LEGS {
         return Err(EventError::Field("number of legs"));
     }
-    let mut legs = Legs::EMPTY;
+    legs.restart();
     for _ in 0..count {
         let account = AccountIx(from.u32()?);
         let delta_minor = from.i64()?;
@@ -509,7 +557,7 @@ pub(crate) fn read_legs(from: &mut Reader<'_>) -> Result<Legs, EventError> {
         })
         .map_err(|_| EventError::Field("legs"))?;
     }
-    Ok(legs)
+    Ok(())
 }
 
 pub(crate) fn read_bool(from: &mut Reader<'_>) -> Result<bool, EventError> {
@@ -541,4 +589,64 @@ fn read_reference(from: &mut Reader<'_>) -> Result<RecordRef, EventError> {
 
 fn read_exception(from: &mut Reader<'_>) -> Result<ExceptionKind, EventError> {
     ExceptionKind::from_number(from.u8()?).ok_or(EventError::Field("exception"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glance_names_the_rows_that_the_event_touches() {
+        let mut transaction = TransactionEvent::BLANK;
+        transaction
+            .legs
+            .set_pair(AccountIx(7), AccountIx(70_000), 5);
+        for card in [None, Some(CardIx(9))] {
+            transaction.card = card;
+            let event = Event {
+                seq: 1,
+                time_us: 1,
+                body: Body::Transaction(transaction),
+            };
+            let mut bytes = Vec::new();
+            event.encode(&mut bytes);
+            let len = bytes.len();
+            Event {
+                body: Body::Attest { state_hash: 3 },
+                ..event
+            }
+            .encode(&mut bytes);
+            let (mut seen, mut touched) = (Vec::new(), Vec::new());
+            event.touched(|row| touched.push(row));
+            let rest = Event::glance(&bytes, |row| seen.push(row)).unwrap();
+            assert_eq!(seen, touched);
+            assert_eq!(rest, &bytes[len..]);
+            let behind = Event::glance(rest, |row| panic!("{row:?} by an attestation"));
+            assert_eq!(behind, Some(&[][..]));
+            for cut in 0..len {
+                assert_eq!(Event::glance(&bytes[..cut], |_| ()), None);
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_read_in_place_leaves_nothing_of_the_one_before() {
+        let mut full = TransactionEvent::BLANK;
+        full.legs.set_pair(AccountIx(1), AccountIx(2), 5);
+        full.card = Some(CardIx(9));
+        full.linked = RecordRef(4);
+        full.exception = Some(ExceptionKind::from_number(1).unwrap());
+        let events = [full, TransactionEvent::BLANK].map(|transaction| Event {
+            seq: 1,
+            time_us: 1,
+            body: Body::Transaction(transaction),
+        });
+        let mut bytes = Vec::new();
+        events.iter().for_each(|event| event.encode(&mut bytes));
+        let mut event = Event::BLANK;
+        let rest = event.decode_from(&bytes).unwrap();
+        assert_eq!(event, events[0]);
+        assert_eq!(event.decode_from(rest), Ok(&[][..]));
+        assert_eq!(event, events[1]);
+    }
 }

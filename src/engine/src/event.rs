@@ -464,7 +464,46 @@ impl Tombstone {
     }
 }
 
+impl Event {
+    /// No event yet: to be filled in place.
+    pub const BLANK: Self = Self {
+        seq: 0,
+        time_us: 0,
+        body: Body::Attest { state_hash: 0 },
+    };
+}
+
 impl TransactionEvent {
+    /// No transaction yet: to be filled in place.
+    pub(crate) const BLANK: Self = Self {
+        identity: Identity {
+            key: 0,
+            locator: 0,
+            transmitted: 0,
+            rrn: 0,
+            acquirer: 0,
+            forwarder: 0,
+        },
+        terms: 0,
+        class: Class::FinancialRequest,
+        operation: Operation::Purchase,
+        network: NetworkId(0),
+        code: ResponseCode::Approved,
+        business_date: Date(0),
+        settlement_date: Date(0),
+        card: None,
+        prev: RecordRef::NONE,
+        amount: Amount {
+            minor: 0,
+            currency: Currency(0),
+        },
+        legs: Legs::EMPTY,
+        balances: None,
+        linked: RecordRef::NONE,
+        corrects: None,
+        exception: None,
+    };
+
     /// An approval without effect, to be filled in place.
     #[inline]
     pub(crate) const fn blank(t: &Transaction) -> Self {

@@ -77,6 +77,12 @@ impl Legs {
         *self = Self::EMPTY;
     }
 
+    /// As [`Self::clear`], but what was there is not overwritten.
+    #[inline]
+    pub(crate) const fn restart(&mut self) {
+        self.len = 0;
+    }
+
     /// Whether nothing is posted.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -64,10 +64,11 @@ impl Engine {
         laid_out.into_iter().flatten().chain(rows)
     }
 
-    /// Fetches the rows that applying an event will change.
+    /// Fetches the rows that applying the encoded event at the front will change, and
+    /// returns what is behind it; `None` where nothing more is to be seen.
     #[inline]
-    pub fn expect(&self, event: &Event) {
-        event.touched(|row| match row {
+    pub fn expect<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        Event::glance(bytes, |row| match row {
             Row::Account(ix) => {
                 if let Some(row) = self.accounts.get(ix.0) {
                     row.fetch();
@@ -78,7 +79,7 @@ impl Engine {
                     row.fetch();
                 }
             }
-        });
+        })
     }
 
     /// Fetches what deciding one message will read.

@@ -69,6 +69,9 @@ pub(crate) struct Dirty {
     accounts: Bits,
     cards: Bits,
     records: BTreeMap<Date, Bits>,
+    /// The chunk of records noted last, until any is taken off: records come one
+    /// after the other, so the next one's is nearly always the same.
+    noted: Option<(Date, u32)>,
 }
 
 impl Dirty {
@@ -81,14 +84,18 @@ impl Dirty {
     }
 
     pub(crate) fn record(&mut self, date: Date, index: u64) {
-        if let Ok(chunk) = u32::try_from(index / u64::from(RECORDS_PER_CHUNK)) {
+        if let Ok(chunk) = u32::try_from(index / u64::from(RECORDS_PER_CHUNK))
+            && self.noted != Some((date, chunk))
+        {
             self.records.entry(date).or_default().insert(chunk);
+            self.noted = Some((date, chunk));
         }
     }
 
     /// Takes records off the list that there is no need to store: `from` says from which
     /// on of a date they are kept among the rows, `None` that the date is gone.
     pub(crate) fn forget_records(&mut self, from: impl Fn(Date) -> Option<u32>) {
+        self.noted = None;
         self.records.retain(|date, bits| match from(*date) {
             None => false,
             Some(first) => {
@@ -104,6 +111,7 @@ impl Dirty {
             Key::Accounts(chunk) => self.accounts.remove(chunk),
             Key::Cards(chunk) => self.cards.remove(chunk),
             Key::Records(date, chunk) => {
+                self.noted = None;
                 if let Some(bits) = self.records.get_mut(&date) {
                     bits.remove(chunk);
                 }
@@ -186,6 +194,10 @@ mod tests {
         merged.card(5);
         merged.merge(&dirty);
         assert_eq!(walk(&merged), due);
+        dirty.record(Date(9), 33);
+        dirty.remove(Key::Records(Date(9), 1));
+        dirty.record(Date(9), 34);
+        assert_eq!(walk(&dirty), due, "noted again once it was taken off");
         merged.forget_records(|date| (date == Date(8)).then_some(32 * 70));
         assert!(!walk(&merged).contains(&Key::Records(Date(8), 0)));
         assert!(walk(&merged).contains(&Key::Records(Date(8), 70)));

@@ -56,15 +56,15 @@ pub(crate) fn counts(engine: &Engine, remembered: &Remembered, residue: usize) -
 /// Applies an event to a replica and notes what it changed.
 pub(crate) fn apply(engine: &mut Engine, event: &Event, dirty: &mut Dirty) {
     let date = event.business_date();
-    let before = date.map_or(0, |date| generation_len(engine, date));
+    let before = date.map_or(0, |date| engine.generation_len(date));
     engine.apply(event);
     Engine::touched(event, |row| match row {
         Row::Account(ix) => dirty.account(ix.0),
         Row::Card(ix) => dirty.card(ix.0),
     });
     if let Some(date) = date {
-        for position in before..generation_len(engine, date) {
-            dirty.record(date, position);
+        for position in before..engine.generation_len(date) {
+            dirty.record(date, position.into());
         }
     }
     // Marks are made anew at a start: only what is stored with them need be stored again.
@@ -73,13 +73,6 @@ pub(crate) fn apply(engine: &mut Engine, event: &Event, dirty: &mut Dirty) {
             dirty.record(date, position.into());
         }
     });
-}
-
-fn generation_len(engine: &Engine, date: Date) -> u64 {
-    engine
-        .generations()
-        .find(|(of, _)| *of == date)
-        .map_or(0, |(_, len)| len.into())
 }
 
 /// Everything, for a store that holds nothing yet.

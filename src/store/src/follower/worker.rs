@@ -1,6 +1,5 @@
 //! The follower's loop.
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,9 +22,9 @@ use crate::dirty::Dirty;
 use crate::options::{Dirs, StoreOptions};
 use crate::remembered::{Archive, Remembered};
 
-/// Groups are applied until so many events are, before anything else gets its turn.
+/// So many events are applied before anything else gets its turn.
 const EVENTS_AT_ONCE: u64 = 2_000;
-/// Events decoded ahead of the one that is applied: the rows that they change are on
+/// Events looked at ahead of the one that is applied: the rows that they change are on
 /// their way from memory meanwhile.
 const EVENTS_AHEAD: usize = 8;
 /// How often it looks for more while it has nothing to do. Nobody wakes it for a
@@ -41,6 +40,24 @@ pub(crate) struct Turn {
     rest: Option<(Instant, [Driven; 4])>,
 }
 
+/// Durable events that are being applied.
+#[derive(Debug, Default)]
+struct Taken {
+    events: Vec<u8>,
+    /// Where the first that is not applied begins.
+    begin: usize,
+}
+
+impl Taken {
+    fn rest(&self) -> &[u8] {
+        self.events.get(self.begin..).unwrap_or_default()
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.begin >= self.events.len()
+    }
+}
+
 pub(crate) struct Worker {
     disk: Arc<dyn Disk>,
     dirs: Dirs,
@@ -54,8 +71,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     engine: Engine,
     reader: Reader,
-    /// Events of the last group that come after a freeze or a seal.
-    rest: Vec<u8>,
+    taken: Taken,
     rows: Rows,
     bases: Bases,
     extracts: Desk,
@@ -121,7 +137,7 @@ impl Worker {
             shared,
             engine: replica.engine,
             reader,
-            rest: Vec::new(),
+            taken: Taken::default(),
             rows,
             bases,
             extracts,
@@ -188,45 +204,50 @@ impl Worker {
     fn apply_some(&mut self) -> Result<u64, FollowerError> {
         let durable = (self.durable)();
         let from = self.engine.last_seq();
-        let mut rest = std::mem::take(&mut self.rest);
-        let mut stop = self.apply_group(&mut rest)?;
-        while !stop && self.engine.last_seq() - from < EVENTS_AT_ONCE {
-            let Some(group) = self.reader.next(durable)? else {
+        let until = from.saturating_add(EVENTS_AT_ONCE);
+        while self.engine.last_seq() < until {
+            if self.taken.is_empty() && !self.take(durable)? {
                 break;
-            };
-            self.base_due.group(group.events.len() as u64);
-            rest.extend_from_slice(group.events);
-            stop = self.apply_group(&mut rest)?;
+            }
+            if self.apply_taken(until)? {
+                break;
+            }
         }
-        self.rest = rest;
-        self.shared
-            .applied
-            .store(self.engine.last_seq(), Ordering::Release);
-        Ok(self.engine.last_seq() - from)
+        let applied = self.engine.last_seq();
+        self.shared.applied.store(applied, Ordering::Release);
+        Ok(applied - from)
     }
 
-    /// Applies events off the front of `group`; whether something is to be written
-    /// of the state before the others.
-    fn apply_group(&mut self, group: &mut Vec<u8>) -> Result<bool, FollowerError> {
-        let mut rest = group.as_slice();
-        let mut ahead = VecDeque::with_capacity(EVENTS_AHEAD);
-        let mut undecoded = rest;
+    /// Takes the next durable group; whether there is one.
+    fn take(&mut self, durable: Seq) -> Result<bool, FollowerError> {
+        let Some(group) = self.reader.next(durable)? else {
+            return Ok(false);
+        };
+        self.base_due.group(group.events.len() as u64);
+        self.taken.begin = 0;
+        self.taken.events.clear();
+        self.taken.events.extend_from_slice(group.events);
+        Ok(true)
+    }
+
+    /// Applies events off the front of what is taken, up to number `until`; whether
+    /// something is to be written of the state before the others.
+    fn apply_taken(&mut self, until: Seq) -> Result<bool, FollowerError> {
+        let mut rest = self.taken.rest();
+        let mut ahead = rest;
+        for _ in 0..EVENTS_AHEAD {
+            ahead = self.engine.expect(ahead).unwrap_or_default();
+        }
+        let mut event = Event::BLANK;
         let mut stop = false;
-        while !stop {
-            while ahead.len() < EVENTS_AHEAD && !undecoded.is_empty() {
-                let (event, after) =
-                    Event::decode(undecoded).map_err(|error| FollowerError::NoEvent {
-                        seq: self.engine.last_seq() + 1 + ahead.len() as u64,
-                        what: error.to_string(),
-                    })?;
-                self.engine.expect(&event);
-                undecoded = after;
-                ahead.push_back((event, after));
-            }
-            let Some((event, after)) = ahead.pop_front() else {
-                break;
-            };
-            rest = after;
+        while !stop && !rest.is_empty() && self.engine.last_seq() < until {
+            ahead = self.engine.expect(ahead).unwrap_or_default();
+            rest = event
+                .decode_from(rest)
+                .map_err(|error| FollowerError::NoEvent {
+                    seq: self.engine.last_seq() + 1,
+                    what: error.to_string(),
+                })?;
             if event.seq <= self.engine.last_seq() {
                 // A group that the replica has in part.
                 continue;
@@ -249,8 +270,7 @@ impl Worker {
                 _ => {}
             }
         }
-        let done = group.len() - rest.len();
-        group.drain(..done);
+        self.taken.begin = self.taken.events.len() - rest.len();
         Ok(stop)
     }
 

@@ -103,14 +103,14 @@ pub(super) fn replay(
     let from = twin.live.last_seq();
     if from < options.head {
         let mut reader = Reader::open(Arc::clone(disk), dirs.journal.clone(), from + 1)?;
+        let mut event = Event::BLANK;
         while let Some(group) = reader.next(options.head)? {
             let mut rest = group.events;
             while !rest.is_empty() {
                 let next = twin.live.last_seq() + 1;
-                let (event, after) = Event::decode(rest).map_err(|error| {
+                rest = event.decode_from(rest).map_err(|error| {
                     ReplayError::Fatal(LoadStateError::Replay(format!("event {next}: {error}")))
                 })?;
-                rest = after;
                 if event.seq >= next {
                     twin.apply(&event, next, options)?;
                 }
