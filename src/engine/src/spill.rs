@@ -489,6 +489,13 @@ impl Engine {
         self.memory.in_memory()
     }
 
+    /// Whether any was spilled: if not, all that an event looks at is at hand.
+    #[must_use]
+    #[inline]
+    pub const fn has_spilled(&self) -> bool {
+        self.memory.spilled > 0
+    }
+
     /// Slots of a generation that were spilled: those below.
     #[must_use]
     pub fn spilled(&self, date: Date) -> u32 {
