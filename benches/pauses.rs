@@ -49,7 +49,7 @@ use gapless_engine::command::{Command, Request};
 use gapless_engine::{Capacity, Engine, Event};
 use gapless_journal::{
     Appender, Committer, CommitterOptions, Hooks, Journal, JournalOptions, MAX_GROUP_BYTES,
-    RealDisk,
+    RECENT_BYTES, RealDisk,
 };
 use gapless_store::{Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, StoreOptions};
 use goals::Goals;
@@ -235,6 +235,7 @@ impl Bank {
             CommitterOptions {
                 max_group_bytes: MAX_GROUP_BYTES,
                 max_pending_bytes: max_pending + (1 << 20),
+                recent_bytes: RECENT_BYTES,
             },
         );
         let durable = committer.durable_handle();
@@ -245,6 +246,7 @@ impl Bank {
             uuid: recovered.uuid,
             replica: loaded.follower,
             durable: Box::new(move || durable.get()),
+            recent: committer.recent(),
             release_before: Box::new(move |seq| retention.release_before(seq)),
             spilled: Box::new(|_, _| ()),
         })

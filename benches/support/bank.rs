@@ -1,7 +1,6 @@
 //! A bank of any size, with its journal, store and follower, for measuring.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,11 +13,12 @@ use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
 use gapless_engine::{Answer, Capacity, Engine};
 use gapless_journal::{
-    Batch, Disk, FileJournal, Journal, JournalOptions, Port, RealDisk, RetentionHandle, Verdict,
+    CommitterOptions, Disk, Hooks, InlineCommitter, Journal, JournalOptions, RealDisk,
+    RetentionHandle,
 };
 use gapless_store::{
-    Archive, Dirs, Follower, FollowerHandle, FollowerOptions, LoadOptions, Replica, Source,
-    StoreOptions,
+    Archive, Dirs, Follower, FollowerHandle, FollowerOptions, InlineFollower, LoadOptions, Replica,
+    Source, StoreOptions,
 };
 
 pub const KRW: Currency = Currency(410);
@@ -36,6 +36,8 @@ pub struct House {
     pub dirs: Dirs,
     pub options: StoreOptions,
     pub capacity: Capacity,
+    /// Durable groups handed on in memory, in bytes: none unless a bench is about them.
+    pub recent_bytes: usize,
 }
 
 impl House {
@@ -57,6 +59,7 @@ impl House {
                 cards: rows,
                 remembered: 2 * rows,
             },
+            recent_bytes: 0,
         }
     }
 }
@@ -70,15 +73,13 @@ pub struct Bank {
     pub open_time: Duration,
     /// Loading and replay.
     pub load_time: Duration,
-    journal: FileJournal,
+    committer: InlineCommitter,
     retention: RetentionHandle,
     uuid: [u8; 16],
-    durable: Arc<AtomicU64>,
     replica: Option<Replica>,
     disk: Arc<dyn Disk>,
     dirs: Dirs,
     options: StoreOptions,
-    batch_id: u64,
     time_us: u64,
     customers: u64,
     /// What the follower has put into files, for the live engine to let go of.
@@ -114,14 +115,20 @@ impl Bank {
             source: loaded.source,
             replayed: loaded.replayed,
             retention: recovered.journal.retention(),
-            journal: recovered.journal,
+            committer: InlineCommitter::new(
+                Box::new(recovered.journal),
+                recovered.head,
+                Hooks::new(|_| (), |_| ()),
+                CommitterOptions {
+                    recent_bytes: house.recent_bytes,
+                    ..CommitterOptions::default()
+                },
+            ),
             uuid: recovered.uuid,
-            durable: Arc::new(AtomicU64::new(recovered.head)),
             replica: Some(loaded.follower),
             disk: Arc::clone(&house.disk),
             dirs: house.dirs.clone(),
             options: house.options.clone(),
-            batch_id: 0,
             spilled: Arc::default(),
             archive: loaded.archive,
             fetched: 0,
@@ -131,20 +138,29 @@ impl Bank {
 
     /// Starts the follower.
     pub fn follow(&mut self) -> FollowerHandle {
-        let durable = Arc::clone(&self.durable);
+        Follower::start(self.follower_options()).unwrap()
+    }
+
+    /// The follower without its thread.
+    pub fn follow_inline(&mut self) -> InlineFollower {
+        InlineFollower::new(self.follower_options()).unwrap()
+    }
+
+    fn follower_options(&mut self) -> FollowerOptions {
+        let durable = self.committer.durable_handle();
         let retention = self.retention.clone();
         let spilled = Arc::clone(&self.spilled);
-        Follower::start(FollowerOptions {
+        FollowerOptions {
             disk: Arc::clone(&self.disk),
             dirs: self.dirs.clone(),
             store: self.options.clone(),
             uuid: self.uuid,
             replica: self.replica.take().unwrap(),
-            durable: Box::new(move || durable.load(Ordering::Acquire)),
+            durable: Box::new(move || durable.get()),
+            recent: self.committer.recent(),
             release_before: Box::new(move |seq| retention.release_before(seq)),
             spilled: Box::new(move |date, until| spilled.lock().unwrap().push((date, until))),
-        })
-        .unwrap()
+        }
     }
 
     /// The last sequence.
@@ -212,17 +228,11 @@ impl Bank {
         if last < first {
             return;
         }
-        self.batch_id += 1;
-        let verdict = self.journal.submit(Batch {
-            term: self.journal.term(),
-            expected_head: first - 1,
-            batch_id: self.batch_id,
-            first,
-            last,
-            events: &events,
-        });
-        assert!(matches!(verdict, Verdict::Durable), "{verdict:?}");
-        self.durable.store(last, Ordering::Release);
+        let appender = self.committer.appender();
+        appender
+            .append(last, |to| to.extend_from_slice(&events))
+            .unwrap();
+        assert!(self.committer.commit().unwrap());
     }
 
     /// Genesis and `n` customers with an account and a card each.

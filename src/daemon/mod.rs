@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use gapless_engine::date::Date;
 use gapless_journal::{
-    Committer, CommitterOptions, Hooks, JournalError, MAX_GROUP_BYTES, RetentionHandle,
+    Committer, CommitterOptions, Hooks, JournalError, MAX_GROUP_BYTES, RECENT_BYTES,
+    RetentionHandle,
 };
 use gapless_store::{
     Follower, FollowerError, FollowerHandle, FollowerOptions, LoadStateError, RecordReader, Records,
@@ -280,6 +281,7 @@ fn start(
         CommitterOptions {
             max_group_bytes: MAX_GROUP_BYTES,
             max_pending_bytes: options.max_pending_reserved_bytes + EVENT_MARGIN_BYTES,
+            recent_bytes: RECENT_BYTES,
         },
     );
     let durable = committer.durable_handle();
@@ -391,6 +393,7 @@ fn start_follower(
         uuid: parts.uuid,
         replica: parts.replica,
         durable: Box::new(move || durable.get()),
+        recent: committer.recent(),
         release_before: Box::new(move |seq| retention.release_before(seq)),
         spilled: Box::new(move |date, until| {
             // The engine has gone: nothing is held any more.

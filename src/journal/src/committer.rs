@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::error::JournalError;
 use crate::limits::{DEFAULT_MAX_PENDING_BYTES, MAX_GROUP_BYTES};
 use crate::port::{Batch, Port, Seq, Verdict};
+use crate::recent::Recent;
 
 /// First and longest pause between two questions about a batch of unknown
 /// fate.
@@ -54,6 +55,8 @@ pub struct CommitterOptions {
     /// Bytes that may wait for durability, gathering and in flight together.
     /// Two buffers of this size are allocated and touched at the start.
     pub max_pending_bytes: usize,
+    /// Bytes of durable groups that are held for whoever follows ([`Recent`]).
+    pub recent_bytes: usize,
 }
 
 impl Default for CommitterOptions {
@@ -61,6 +64,7 @@ impl Default for CommitterOptions {
         Self {
             max_group_bytes: MAX_GROUP_BYTES,
             max_pending_bytes: DEFAULT_MAX_PENDING_BYTES,
+            recent_bytes: 0,
         }
     }
 }
@@ -113,6 +117,7 @@ struct Shared {
     stopping: AtomicBool,
     /// Somebody wants what has gathered to go.
     kicked: AtomicBool,
+    recent: Recent,
     options: CommitterOptions,
 }
 
@@ -197,6 +202,12 @@ impl Committer {
         DurableHandle(Arc::clone(&self.shared))
     }
 
+    /// The newest durable groups, for a [`Tail`](crate::Tail).
+    #[must_use]
+    pub fn recent(&self) -> Recent {
+        self.shared.recent.clone()
+    }
+
     /// Takes nothing more, makes durable what was taken, and joins the thread.
     /// Returns the last durable sequence.
     ///
@@ -258,6 +269,12 @@ impl InlineCommitter {
     #[must_use]
     pub fn durable_handle(&self) -> DurableHandle {
         DurableHandle(Arc::clone(&self.0.shared))
+    }
+
+    /// As [`Committer::recent`].
+    #[must_use]
+    pub fn recent(&self) -> Recent {
+        self.0.shared.recent.clone()
     }
 
     /// Writes and syncs what gathered; whether there was anything.
@@ -453,6 +470,7 @@ impl Worker {
             durable_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             kicked: AtomicBool::new(false),
+            recent: Recent::new(options.recent_bytes),
             options,
         });
         Self {
@@ -544,6 +562,9 @@ impl Worker {
                     });
                 }
             }
+            let events = self.buf.get(start..cut.end).unwrap_or_default();
+            // Before it is published: who knows of it finds it there.
+            self.shared.recent.push(self.head + 1, cut.last, events);
             self.head = cut.last;
             self.shared.durable.store(cut.last, Ordering::Release);
             self.shared

@@ -3,7 +3,8 @@
 //! It knows bytes and sequence numbers, not events. [`Journal::open`] recovers
 //! a directory and begins a segment of its own; a [`Committer`] feeds the
 //! resulting [`Port`] from a thread, one write and one sync per group; a
-//! [`Reader`] follows the durable groups. Behind the port the log could live
+//! [`Reader`] reads the durable groups, and a [`Tail`] follows them, out of memory as
+//! far as they are [`Recent`]. Behind the port the log could live
 //! elsewhere: nothing outside [`FileJournal`] knows that it is a file.
 //!
 //! # What may be relied on
@@ -27,9 +28,11 @@ mod open;
 mod pool;
 mod port;
 mod reader;
+mod recent;
 mod scan;
 pub mod sim;
 mod spare;
+mod tail;
 
 pub use committer::{
     AppendError, Appender, Committer, CommitterOptions, DurableHandle, GroupGuard, Hooks,
@@ -43,4 +46,6 @@ pub use open::{Journal, Recovered, ScanReport, scan};
 pub use pool::{RetentionHandle, Room, RoomHandle};
 pub use port::{Batch, Port, Seq, Verdict};
 pub use reader::{Group, Reader};
+pub use recent::Recent;
 pub use scan::TornTail;
+pub use tail::Tail;

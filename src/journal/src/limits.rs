@@ -26,6 +26,9 @@ pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// Default bound on bytes that wait for the journal thread or its sync.
 pub const DEFAULT_MAX_PENDING_BYTES: usize = 4 << 20;
+/// Bytes of durable groups that a daemon holds in memory for its follower: a third of a
+/// second of full load.
+pub const RECENT_BYTES: usize = 16 << 20;
 /// Default bytes zeroed between two syncs when a segment is prepared: bigger
 /// bursts stall the journal thread's own sync.
 pub const DEFAULT_ZERO_SLICE_BYTES: usize = 256 << 10;

@@ -14,7 +14,7 @@ use common::{DIR, read_all, sim_options};
 use gapless_journal::sim::{Fault, SimDisk};
 use gapless_journal::{
     AppendError, Batch, Committer, CommitterOptions, Disk, HelperMode, Hooks, Journal,
-    JournalError, JournalOptions, Port, Reader, Seq, Verdict,
+    JournalError, JournalOptions, Port, Seq, Tail, Verdict,
 };
 
 /// A port that reports each batch and answers when and what it is told.
@@ -108,6 +108,7 @@ fn long_groups_are_split_between_events_only() {
     let options = CommitterOptions {
         max_group_bytes: 10,
         max_pending_bytes: 100,
+        ..CommitterOptions::default()
     };
     let bench = scripted(0, options);
     let appender = bench.committer.appender();
@@ -134,6 +135,7 @@ fn what_is_refused_leaves_no_trace() {
     let options = CommitterOptions {
         max_group_bytes: 10,
         max_pending_bytes: 16,
+        ..CommitterOptions::default()
     };
     let bench = scripted(0, options);
     let appender = bench.committer.appender();
@@ -205,6 +207,13 @@ fn a_rejected_writer_stops() {
 
 #[test]
 fn several_producers_keep_one_order_and_nothing_is_lost() {
+    // Followed by reading, in part out of memory, and out of memory.
+    for recent_bytes in [0, 4 << 10, 4 << 20] {
+        several_producers(recent_bytes);
+    }
+}
+
+fn several_producers(recent_bytes: usize) {
     const PRODUCERS: u64 = 4;
     const EACH: u64 = 3000;
     let disk = SimDisk::new(3);
@@ -220,7 +229,11 @@ fn several_producers_keep_one_order_and_nothing_is_lost() {
         move |seq| assert!(hook.swap(seq, Ordering::SeqCst) < seq),
         |error| panic!("{error}"),
     );
-    let committer = Committer::start(Box::new(opened.journal), 0, hooks);
+    let options = CommitterOptions {
+        recent_bytes,
+        ..CommitterOptions::default()
+    };
+    let committer = Committer::start_with(Box::new(opened.journal), 0, hooks, options);
     let total = PRODUCERS * EACH;
     let next = Arc::new(Mutex::new(0));
     thread::scope(|scope| {
@@ -246,24 +259,22 @@ fn several_producers_keep_one_order_and_nothing_is_lost() {
             });
         }
         // A live tail beside them, over many segments.
-        let durable = committer.durable_handle();
+        let (durable, recent) = (committer.durable_handle(), committer.recent());
         let arc: Arc<dyn Disk> = Arc::new(disk.clone());
         scope.spawn(move || {
-            let mut reader = Reader::open(arc, DIR, 1).unwrap();
+            let mut tail = Tail::open(arc, DIR, 1, recent).unwrap();
             let mut seen = 0;
             let mut per_producer = [0; PRODUCERS as usize];
+            let mut events = Vec::new();
             while seen < total {
                 let up_to = durable.get();
-                let Some(group) = reader.next(up_to).unwrap() else {
+                if !tail.next(up_to, &mut events).unwrap() {
+                    assert_eq!(seen, up_to);
                     thread::yield_now();
                     continue;
-                };
-                assert!(group.last <= up_to);
-                assert_eq!(
-                    group.events.len() as u64,
-                    (group.last - group.first + 1) * 24
-                );
-                for event in group.events.chunks(24) {
+                }
+                let first = seen + 1;
+                for event in events.chunks(24) {
                     let n: Vec<u64> = event
                         .chunks(8)
                         .map(|n| u64::from_le_bytes(n.try_into().unwrap()))
@@ -273,7 +284,8 @@ fn several_producers_keep_one_order_and_nothing_is_lost() {
                     assert_eq!(n[2], per_producer[n[1] as usize]);
                     per_producer[n[1] as usize] += 1;
                 }
-                retention.release_before(group.first);
+                assert!(seen <= up_to);
+                retention.release_before(first);
             }
         });
     });

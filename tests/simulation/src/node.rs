@@ -276,6 +276,8 @@ impl Node {
             Hooks::new(|_| (), move |error| told.happened(error.to_string())),
             CommitterOptions {
                 max_pending_bytes: bounds.reserved + 4 * Event::MAX_BYTES,
+                // Half of the lives follow out of memory, the others by reading.
+                recent_bytes: if steps.is_multiple_of(2) { 4_096 } else { 0 },
                 ..CommitterOptions::default()
             },
         );
@@ -288,6 +290,7 @@ impl Node {
             uuid: recovered.uuid,
             replica: loaded.follower,
             durable: Box::new(move || followed.get()),
+            recent: committer.recent(),
             release_before: Box::new(move |seq| retention.release_before(seq)),
             spilled: Box::new(move |date, until| {
                 // Gone only with everything else.

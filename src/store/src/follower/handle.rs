@@ -8,7 +8,7 @@ use std::thread::{JoinHandle, Thread};
 
 use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
-use gapless_journal::{Disk, JournalError};
+use gapless_journal::{Disk, JournalError, Recent};
 
 use super::worker::Worker;
 use crate::extract::Extracts;
@@ -30,6 +30,8 @@ pub struct FollowerOptions {
     pub replica: Replica,
     /// The last durable sequence ([`gapless_journal::DurableHandle::get`]).
     pub durable: Box<dyn Fn() -> Seq + Send>,
+    /// The groups that became so lately ([`gapless_journal::Committer::recent`]).
+    pub recent: Recent,
     /// Told from which sequence on the journal is still needed
     /// ([`gapless_journal::RetentionHandle::release_before`]).
     pub release_before: Box<dyn Fn(Seq) + Send>,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gapless_engine::date::Date;
 use gapless_engine::ids::Seq;
 use gapless_engine::{Body, Engine, Event};
-use gapless_journal::{Disk, Reader, RealDisk};
+use gapless_journal::{Disk, RealDisk, Tail};
 
 use super::base_due::BaseDue;
 use super::base_job::BaseJob;
@@ -70,7 +70,7 @@ pub(crate) struct Worker {
     spill_retry_at: Option<Instant>,
     shared: Arc<Shared>,
     engine: Engine,
-    reader: Reader,
+    tail: Tail,
     taken: Taken,
     rows: Rows,
     bases: Bases,
@@ -95,6 +95,7 @@ impl Worker {
             uuid,
             replica,
             durable,
+            recent,
             release_before,
             spilled,
         } = options;
@@ -104,7 +105,8 @@ impl Worker {
         let bases = Bases::open(&disk, &dirs.bases, uuid, archive)
             .map_err(|error| io_error("list the base files", error))?;
         let applied = replica.engine.last_seq();
-        let reader = Reader::open(Arc::clone(&disk), dirs.journal.clone(), applied + 1)?;
+        let (journal, from) = (dirs.journal.clone(), applied + 1);
+        let tail = Tail::open(Arc::clone(&disk), journal, from, recent)?;
         let rows = Rows::new(
             &dirs,
             &limits,
@@ -136,7 +138,7 @@ impl Worker {
             spill_retry_at: None,
             shared,
             engine: replica.engine,
-            reader,
+            tail,
             taken: Taken::default(),
             rows,
             bases,
@@ -218,15 +220,13 @@ impl Worker {
         Ok(applied - from)
     }
 
-    /// Takes the next durable group; whether there is one.
+    /// Takes the next durable groups; whether there are any.
     fn take(&mut self, durable: Seq) -> Result<bool, FollowerError> {
-        let Some(group) = self.reader.next(durable)? else {
+        if !self.tail.next(durable, &mut self.taken.events)? {
             return Ok(false);
-        };
-        self.base_due.group(group.events.len() as u64);
+        }
         self.taken.begin = 0;
-        self.taken.events.clear();
-        self.taken.events.extend_from_slice(group.events);
+        self.base_due.group(self.taken.events.len() as u64);
         Ok(true)
     }
 
@@ -499,7 +499,14 @@ pub(crate) fn apply_one(
     }
     // Rows that were loaded ahead of the mark already hold what is checked.
     let check = next > engine.consistent_from();
-    if let Err(breach) = archive.checked(engine, event, check)? {
+    let checked = if engine.has_spilled() {
+        archive.checked(engine, event, check)?
+    } else if check {
+        engine.check(event)
+    } else {
+        Ok(())
+    };
+    if let Err(breach) = checked {
         return Err(FollowerError::Breach {
             seq: next,
             what: breach.to_string(),

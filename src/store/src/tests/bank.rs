@@ -17,7 +17,7 @@ use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
 use gapless_engine::{Answer, Body, Capacity, Engine, Event, Figures, Options, Phase};
 use gapless_journal::{
-    Batch, Disk, FileJournal, HelperMode, Journal, JournalOptions, Port, Recovered, Verdict,
+    Batch, Disk, FileJournal, HelperMode, Journal, JournalOptions, Port, Recent, Recovered, Verdict,
 };
 
 pub const KRW: Currency = Currency(410);
@@ -268,6 +268,7 @@ impl Bank {
             uuid: self.uuid,
             replica: self.replica.take().unwrap(),
             durable: Box::new(move || durable.load(Ordering::Acquire)),
+            recent: Recent::default(),
             release_before: Box::new(move |seq| {
                 released.fetch_max(seq, Ordering::AcqRel);
                 if let Some(retention) = &retention {
