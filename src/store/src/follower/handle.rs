@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
@@ -139,6 +139,9 @@ pub struct Status {
 pub(crate) struct Shared {
     status: Mutex<Status>,
     changed: Condvar,
+    /// Those who wait for a change, from before they look: mostly none, and to wake
+    /// nobody is a system call as well.
+    waiting: AtomicUsize,
     /// Status as atomics, for those who only want a number.
     pub(crate) applied: AtomicU64,
     pub(crate) stop: AtomicBool,
@@ -165,11 +168,20 @@ impl Shared {
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status());
-        self.changed.notify_all();
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until `done` gives something or the thread has ended.
-    fn wait<T>(&self, mut done: impl FnMut(&Status) -> Option<T>) -> Result<T, FollowerError> {
+    fn wait<T>(&self, done: impl FnMut(&Status) -> Option<T>) -> Result<T, FollowerError> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let waited = self.wait_for(done);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        waited
+    }
+
+    fn wait_for<T>(&self, mut done: impl FnMut(&Status) -> Option<T>) -> Result<T, FollowerError> {
         let mut status = self.status();
         loop {
             if let Some(value) = done(&status) {
