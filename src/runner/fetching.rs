@@ -163,10 +163,14 @@ pub(crate) async fn take_fetched(
     mut fetched: tokio::sync::mpsc::UnboundedReceiver<(u64, Vec<Fetched>)>,
 ) {
     while let Some((ticket, blocks)) = fetched.recv().await {
-        for some in blocks.chunks(LENT_AT_ONCE) {
+        for (at, some) in blocks.chunks(LENT_AT_ONCE).enumerate() {
+            if at > 0 {
+                tokio::task::yield_now().await;
+            }
             engine.shared.lend_some(some);
-            tokio::task::yield_now().await;
         }
         engine.shared.lent(ticket);
+        // Who was told looks before another's blocks come.
+        tokio::task::yield_now().await;
     }
 }

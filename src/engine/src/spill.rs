@@ -34,6 +34,9 @@ const LENT_BLOCKS: usize = 4096;
 const LOOKED_OVER: usize = 16;
 /// Blocks that are lent at a time at most.
 const MOST_LENT: usize = LENT_BLOCKS + LENT_BLOCKS / LOOKED_OVER;
+/// Blocks that may be lent together: one that nobody has looked at yet stays until so
+/// many have come since, whatever else is looked at meanwhile.
+const FIRST_TURN: u64 = 2048;
 /// Blocks that one look takes note of; the others come at the next.
 const NOTED_BLOCKS: usize = 1024;
 
@@ -149,14 +152,13 @@ pub(crate) struct Lent {
     clock: u64,
 }
 
-/// Nobody had the time to look at it.
-const NOT_YET: u64 = u64::MAX;
-
 #[derive(Debug)]
 enum Lending {
     Block {
         slots: Box<[Record; BLOCK_SLOTS as usize]>,
-        /// When somebody looked at it last; [`NOT_YET`] while it has its first turn.
+        /// When it came.
+        came: u64,
+        /// When somebody looked at it last; 0: nobody has.
         used: Cell<u64>,
     },
     /// Its file cannot be read.
@@ -169,7 +171,8 @@ impl Lent {
         let lending = match slots {
             Some(slots) => Lending::Block {
                 slots,
-                used: Cell::new(NOT_YET),
+                came: self.clock,
+                used: Cell::new(0),
             },
             None => Lending::Unreadable,
         };
@@ -196,21 +199,36 @@ impl Lent {
             };
             match self.blocks.get(&at) {
                 Some(Lending::Block { used, .. }) if used.get() > since => {
-                    if used.get() == NOT_YET {
-                        used.set(self.clock);
-                    }
                     self.order.push_back((self.clock, at));
                 }
+                _ if self.has_first_turn(at) => self.order.push_back((since, at)),
                 _ => {
                     self.blocks.remove(&at);
                 }
             }
         }
-        if self.blocks.len() >= MOST_LENT
-            && let Some((_, at)) = self.order.pop_front()
-        {
-            self.blocks.remove(&at);
+        // Fewer than are lent have their first turn: one of these will do.
+        for _ in 0..=FIRST_TURN {
+            if self.blocks.len() < MOST_LENT {
+                return;
+            }
+            let Some((since, at)) = self.order.pop_front() else {
+                return;
+            };
+            if self.has_first_turn(at) {
+                self.order.push_back((since, at));
+            } else {
+                self.blocks.remove(&at);
+            }
         }
+    }
+
+    fn has_first_turn(&self, at: u32) -> bool {
+        matches!(
+            self.blocks.get(&at),
+            Some(Lending::Block { came, used, .. })
+                if used.get() == 0 && self.clock - came < FIRST_TURN
+        )
     }
 
     fn get(&self, at: u32) -> Option<&Lending> {
@@ -662,6 +680,31 @@ mod tests {
             let there = all.iter().filter(|at| lent.get(**at).is_some()).count();
             assert!(there >= (all.len()).min(LENT_BLOCKS), "{there}");
             assert_even(&lent);
+        }
+    }
+
+    /// Others may look at all that they have between two pieces of it.
+    #[test]
+    fn what_comes_together_waits_for_its_first_look_however_much_is_looked_at() {
+        for hot in [1_000, 3_000, LENT_BLOCKS as u32, MOST_LENT as u32] {
+            for size in [64, 512, 1_024, 2_047] {
+                let mut lent = Lent::default();
+                for at in 0..hot {
+                    lent.put(at, block());
+                }
+                let batch: Vec<u32> = (hot..hot + size).collect();
+                for piece in batch.chunks(64) {
+                    for at in 0..hot {
+                        lent.get(at);
+                    }
+                    for at in piece {
+                        lent.put(*at, block());
+                    }
+                    assert_even(&lent);
+                }
+                let there = batch.iter().filter(|at| lent.get(**at).is_some()).count();
+                assert_eq!(there, batch.len(), "{hot} {size}");
+            }
         }
     }
 
