@@ -12,7 +12,7 @@ use crate::exception::Exceptions;
 use crate::ids::{AccountIx, AccountNumber, CardIx, Currency, NetworkId, PanHash, Seq, TimeUs};
 use crate::index::Index;
 use crate::invariants::Breach;
-use crate::limits::Capacity;
+use crate::limits::{Capacity, KEPT_ROWS_LOG2};
 use crate::memory::Memory;
 use crate::mix;
 use crate::night::Night;
@@ -97,8 +97,8 @@ pub struct Engine {
     pub(crate) today: (Date, u16),
     pub(crate) last_seq: Seq,
     pub(crate) last_time_us: TimeUs,
-    pub(crate) accounts: Chunked<AccountRow>,
-    pub(crate) cards: Chunked<CardRow>,
+    pub(crate) accounts: Chunked<AccountRow, KEPT_ROWS_LOG2>,
+    pub(crate) cards: Chunked<CardRow, KEPT_ROWS_LOG2>,
     pub(crate) by_number: Option<Index>,
     pub(crate) by_pan: Option<Pans>,
     /// In the order of opening: a currency's place is its slot.

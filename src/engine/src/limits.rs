@@ -41,8 +41,11 @@ pub const MAX_GENERATIONS: usize = 8;
 pub const KEPT_GENERATIONS: usize = 6;
 /// Bits of a reference to a remembered transaction that number it within its generation.
 pub const RECORD_INDEX_BITS: u32 = 29;
-/// Rows per chunk of a table.
+/// Rows per chunk of a table whose chunks are given away one by one.
 pub const CHUNK_ROWS_LOG2: u32 = 16;
+/// Rows per chunk of a table that is kept: only whole pages of a chunk can be large ones,
+/// so the larger it is, the less of it lies in small ones at its two ends.
+pub const KEPT_ROWS_LOG2: u32 = 19;
 /// Slots that one event can take among the remembered transactions: a record
 /// with its legs, or a reversal with its tombstone.
 pub const MAX_SLOTS_PER_EVENT: u32 = 3;

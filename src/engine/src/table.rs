@@ -5,8 +5,6 @@ use std::ops::Range;
 
 use crate::limits::CHUNK_ROWS_LOG2;
 
-const CHUNK_ROWS: usize = 1 << CHUNK_ROWS_LOG2;
-
 /// Told of addresses where memory was reserved and nothing of it touched so far.
 pub type Reserved = fn(Range<usize>);
 
@@ -27,19 +25,21 @@ pub(crate) fn laid_out<T: Clone>(row: T, count: usize, reserved: Reserved) -> Ve
     rows
 }
 
-/// Rows by position.
+/// Rows by position, 2^`LOG2` of them to a chunk.
 #[derive(Debug)]
-pub(crate) struct Chunked<T> {
+pub(crate) struct Chunked<T, const LOG2: u32 = CHUNK_ROWS_LOG2> {
     chunks: Vec<Vec<T>>,
     len: u32,
     reserved: Reserved,
 }
 
-impl<T> Chunked<T> {
+impl<T, const LOG2: u32> Chunked<T, LOG2> {
+    const ROWS: usize = 1 << LOG2;
+
     /// Room for `capacity` rows; only the list of chunks is allocated now.
     pub fn with_capacity(capacity: u32) -> Self {
         Self {
-            chunks: Vec::with_capacity((capacity as usize >> CHUNK_ROWS_LOG2) + 2),
+            chunks: Vec::with_capacity((capacity as usize >> LOG2) + 2),
             len: 0,
             reserved: UNTOLD,
         }
@@ -52,17 +52,15 @@ impl<T> Chunked<T> {
     #[inline(always)]
     pub fn get(&self, ix: u32) -> Option<&T> {
         let ix = ix as usize;
-        self.chunks
-            .get(ix >> CHUNK_ROWS_LOG2)?
-            .get(ix & (CHUNK_ROWS - 1))
+        self.chunks.get(ix >> LOG2)?.get(ix & (Self::ROWS - 1))
     }
 
     #[inline(always)]
     pub fn get_mut(&mut self, ix: u32) -> Option<&mut T> {
         let ix = ix as usize;
         self.chunks
-            .get_mut(ix >> CHUNK_ROWS_LOG2)?
-            .get_mut(ix & (CHUNK_ROWS - 1))
+            .get_mut(ix >> LOG2)?
+            .get_mut(ix & (Self::ROWS - 1))
     }
 
     /// Appends a row. A fresh chunk is one reservation of address space; its
@@ -70,9 +68,9 @@ impl<T> Chunked<T> {
     #[inline]
     pub fn push(&mut self, row: T) {
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK_ROWS => chunk.push(row),
+            Some(chunk) if chunk.len() < Self::ROWS => chunk.push(row),
             _ => {
-                let mut chunk = Vec::with_capacity(CHUNK_ROWS);
+                let mut chunk = Vec::with_capacity(Self::ROWS);
                 (self.reserved)(addresses(&chunk));
                 chunk.push(row);
                 self.chunks.push(chunk);
@@ -86,10 +84,7 @@ impl<T> Chunked<T> {
         if len >= self.len {
             return;
         }
-        let (whole, part) = (
-            len as usize >> CHUNK_ROWS_LOG2,
-            len as usize & (CHUNK_ROWS - 1),
-        );
+        let (whole, part) = (len as usize >> LOG2, len as usize & (Self::ROWS - 1));
         self.chunks.truncate(whole + usize::from(part > 0));
         if part > 0
             && let Some(last) = self.chunks.last_mut()
@@ -130,7 +125,7 @@ mod tests {
 
     #[test]
     fn rows_stay_where_they_are_over_chunks() {
-        let mut table = Chunked::with_capacity(200_000);
+        let mut table: Chunked<u32> = Chunked::with_capacity(200_000);
         for n in 0..140_000u32 {
             table.push(n);
         }
