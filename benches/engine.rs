@@ -356,8 +356,11 @@ fn started_anew(engine: &Engine) -> Engine {
         let row = engine.card_row(ix).unwrap().to_bytes();
         loader.card(ix, &row).unwrap();
     }
-    let engine = loader.finish().unwrap();
+    let mut engine = loader.finish().unwrap();
     engine.tables().for_each(gapless_pages::settle);
+    if !small {
+        engine.tell_of_records(gapless_pages::touch_ahead);
+    }
     engine
 }
 

@@ -52,10 +52,12 @@ pub(super) fn recover(config: &Config, data_dir: &Path) -> Result<Recovered, Run
         reserved: gapless_pages::prefer,
         ..LoadOptions::new(&recovered, capacity, store.clone())
     };
-    let loaded = load(&disk, &dirs, &options)?;
+    let mut loaded = load(&disk, &dirs, &options)?;
     for engine in [&loaded.live, loaded.follower.engine()] {
         engine.tables().for_each(gapless_pages::settle);
     }
+    loaded.live.tell_of_records(gapless_pages::touch_ahead);
+    loaded.follower.tell_of_records(gapless_pages::touch_ahead);
     tracing::info!(
         head = recovered.head,
         source = %loaded.source,

@@ -9,7 +9,7 @@ use crate::limits::{CROWD, Capacity, MAX_GENERATIONS, RECORD_INDEX_BITS, generat
 use crate::lookup;
 use crate::record::{Record, RecordRef, flags};
 use crate::spill::{Lent, Notes, Spilled};
-use crate::table::{Chunked, Reserved};
+use crate::table::{Chunked, Reserved, UNTOLD};
 
 /// Places given back per record that comes: what is forgotten is gone long before
 /// as many have come.
@@ -47,6 +47,8 @@ pub(crate) struct Memory {
     pub most_in_memory: u32,
     pub lent: Lent,
     pub notes: Notes,
+    /// Told of memory that records are about to take.
+    reserved: Reserved,
 }
 
 impl Memory {
@@ -64,6 +66,15 @@ impl Memory {
             most_in_memory: u32::MAX,
             lent: Lent::default(),
             notes: Notes::default(),
+            reserved: UNTOLD,
+        }
+    }
+
+    /// Tells where records will be, from now on, and where the next ones will.
+    pub fn tell(&mut self, reserved: Reserved) {
+        self.reserved = reserved;
+        for generation in &mut self.generations {
+            generation.records.tell_when_large(reserved);
         }
     }
 
@@ -281,16 +292,15 @@ impl Memory {
         let at = self
             .generations
             .partition_point(|generation| generation.date < date);
+        let most = self.capacity.remembered;
+        let mut records = Chunked::with_capacity(most.saturating_add(self.capacity.reserve()));
+        records.tell_when_large(self.reserved);
         self.generations.insert(
             at,
             Generation {
                 date,
                 base_seq,
-                records: Chunked::with_capacity(
-                    self.capacity
-                        .remembered
-                        .saturating_add(self.capacity.reserve()),
-                ),
+                records,
                 spilled: Spilled::none(),
                 taken: 0,
             },

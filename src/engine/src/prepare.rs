@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::command::Request;
 use crate::engine::{Engine, pan_hash};
 use crate::event::{Event, Row};
+use crate::table::Reserved;
 
 /// Commands whose waits overlap: about as many as a processor has misses in flight.
 const BLOCK: usize = 16;
@@ -62,6 +63,13 @@ impl Engine {
         ];
         let rows = self.accounts.addresses().chain(self.cards.addresses());
         laid_out.into_iter().flatten().chain(rows)
+    }
+
+    /// `reserved` is told, from now on, of memory that remembered transactions are about
+    /// to take, for 65,536 of them at a time but for the first ones of a date: whoever
+    /// touches it before they do spares this thread the wait for the system.
+    pub fn tell_of_records(&mut self, reserved: Reserved) {
+        self.memory.tell(reserved);
     }
 
     /// Fetches the rows that applying the encoded event at the front will change, and

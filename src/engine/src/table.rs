@@ -31,6 +31,8 @@ pub(crate) struct Chunked<T, const LOG2: u32 = CHUNK_ROWS_LOG2> {
     chunks: Vec<Vec<T>>,
     len: u32,
     reserved: Reserved,
+    /// The first chunk that it is told of.
+    told_from: usize,
 }
 
 impl<T, const LOG2: u32> Chunked<T, LOG2> {
@@ -42,6 +44,7 @@ impl<T, const LOG2: u32> Chunked<T, LOG2> {
             chunks: Vec::with_capacity((capacity as usize >> LOG2) + 2),
             len: 0,
             reserved: UNTOLD,
+            told_from: 0,
         }
     }
 
@@ -71,7 +74,9 @@ impl<T, const LOG2: u32> Chunked<T, LOG2> {
             Some(chunk) if chunk.len() < Self::ROWS => chunk.push(row),
             _ => {
                 let mut chunk = Vec::with_capacity(Self::ROWS);
-                (self.reserved)(addresses(&chunk));
+                if self.chunks.len() >= self.told_from {
+                    (self.reserved)(addresses(&chunk));
+                }
                 chunk.push(row);
                 self.chunks.push(chunk);
             }
@@ -106,6 +111,18 @@ impl<T, const LOG2: u32> Chunked<T, LOG2> {
     /// Tells where chunks will be, from now on, before anything in them is touched.
     pub const fn tell(&mut self, reserved: Reserved) {
         self.reserved = reserved;
+        self.told_from = 0;
+    }
+
+    /// As [`Self::tell`], but for the first chunk: where that is not filled, it would be
+    /// memory for nothing. Tells of what the last one has left as well.
+    pub fn tell_when_large(&mut self, reserved: Reserved) {
+        self.reserved = reserved;
+        self.told_from = 1;
+        if let [_, .., last] = self.chunks.as_slice() {
+            let Range { start, end } = addresses(last);
+            reserved(start + last.len() * size_of::<T>()..end);
+        }
     }
 
     /// Addresses of the chunks, as far as they reach.
@@ -122,6 +139,33 @@ impl<T, const LOG2: u32> Chunked<T, LOG2> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
+
+    thread_local! {
+        static TOLD: RefCell<Vec<Range<usize>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn note(range: Range<usize>) {
+        TOLD.with_borrow_mut(|told| told.push(range));
+    }
+
+    #[test]
+    fn is_told_of_what_no_row_has_touched() {
+        let mut small: Chunked<u32, 4> = Chunked::with_capacity(64);
+        small.tell_when_large(note);
+        (0..16).for_each(|n| small.push(n));
+        assert!(TOLD.take().is_empty(), "the first chunk is as it was");
+        small.push(16);
+        let all: Vec<_> = small.addresses().collect();
+        assert_eq!(TOLD.take(), all[1..]);
+        small.push(17);
+        small.tell_when_large(note);
+        assert_eq!(TOLD.take(), [all[1].start + 8..all[1].end]);
+        let mut first: Chunked<u32, 4> = Chunked::with_capacity(64);
+        first.tell(note);
+        first.push(0);
+        assert_eq!(TOLD.take(), first.addresses().collect::<Vec<_>>());
+    }
 
     #[test]
     fn rows_stay_where_they_are_over_chunks() {

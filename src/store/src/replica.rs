@@ -1,7 +1,7 @@
 //! The second instance of the core, with what is known of its stored rows.
 
-use gapless_engine::Engine;
 use gapless_engine::ids::Seq;
+use gapless_engine::{Engine, Reserved};
 
 use crate::dirty::Dirty;
 use crate::remembered::{Extents, Remembered};
@@ -31,5 +31,10 @@ impl Replica {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// As [`Engine::tell_of_records`].
+    pub fn tell_of_records(&mut self, reserved: Reserved) {
+        self.engine.tell_of_records(reserved);
     }
 }
