@@ -160,7 +160,8 @@ mod tests {
         assert_eq!(TOLD.take(), all[1..]);
         small.push(17);
         small.tell_when_large(note);
-        assert_eq!(TOLD.take(), [all[1].start + 8..all[1].end]);
+        let rest = all[1].start + 8..all[1].end;
+        assert_eq!(TOLD.take(), std::slice::from_ref(&rest));
         let mut first: Chunked<u32, 4> = Chunked::with_capacity(64);
         first.tell(note);
         first.push(0);
