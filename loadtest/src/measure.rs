@@ -1,5 +1,6 @@
 //! One measured run against a host, and the kinds of run that hosts are compared by.
 
+use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use crate::cpu;
 use crate::host::Host;
 use crate::open_loop::{self, Control};
 use crate::plan::Plan;
-use crate::report::per_second;
+use crate::report::{grouped, per_second};
+use crate::stats::Counts;
 
 /// A kind of run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,58 @@ impl Rounds {
     }
 }
 
+/// Requests that were not approved, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    declined: u64,
+    refused: u64,
+    faulty: u64,
+    late: u64,
+    lost: u64,
+    not_sent: u64,
+}
+
+impl Missed {
+    pub(crate) const fn of(counts: &Counts) -> Self {
+        Self {
+            declined: counts.declined,
+            refused: counts.refused,
+            faulty: counts.faulty,
+            late: counts.late,
+            lost: counts.lost,
+            not_sent: counts.not_sent,
+        }
+    }
+
+    const fn named(&self) -> [(u64, &'static str); 6] {
+        [
+            (self.declined, "declined"),
+            (self.refused, "refused"),
+            (self.faulty, "answered 30 or 96"),
+            (self.late, "late"),
+            (self.lost, "lost"),
+            (self.not_sent, "not sent"),
+        ]
+    }
+
+    /// How many in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.named().iter().map(|(count, _)| count).sum()
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "";
+        for (count, what) in self.named().into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{before}{} {what}", grouped(count))?;
+            before = ", ";
+        }
+        Ok(())
+    }
+}
+
 /// One run's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -88,8 +142,8 @@ pub struct Figures {
     /// The server's processor time for each answer; 0 where the system does not
     /// tell.
     pub cpu_ns: u64,
-    /// Requests that were not approved, or not answered.
-    pub missed: u64,
+    /// What was not approved, or not answered.
+    pub missed: Missed,
     /// Answers in all, the warm-up's too.
     pub answered: u64,
 }
@@ -107,7 +161,7 @@ impl Figures {
             "p99_ns": self.p99_ns,
             "p99.9_ns": self.p999_ns,
             "server_cpu_ns_per_answer": self.cpu_ns,
-            "not_approved": self.missed,
+            "not_approved": self.missed.total(),
         })
     }
 }
@@ -133,7 +187,7 @@ pub fn measure(host: &Host, plan: &Plan) -> anyhow::Result<Figures> {
         p99_ns: total.latency_ns(0.99),
         p999_ns: total.latency_ns(0.999),
         cpu_ns: cpu_ns.unwrap_or(0),
-        missed: total.offered - total.accepted,
+        missed: Missed::of(&total.counts),
         answered,
     })
 }

@@ -87,10 +87,15 @@ impl Seen {
     /// Requests that were not approved.
     #[must_use]
     pub fn missed(&self) -> u64 {
-        self.samples
-            .iter()
-            .map(|sample| sample.figures.missed)
+        self.unfair()
+            .map(|sample| sample.figures.missed.total())
             .sum()
+    }
+
+    /// Runs in which not everything was approved.
+    fn unfair(&self) -> impl Iterator<Item = &Sample> {
+        let samples = self.samples.iter();
+        samples.filter(|sample| sample.figures.missed.total() > 0)
     }
 
     fn figures(&self, cell: Cell, side: usize, of: impl Fn(&Figures) -> u64) -> Vec<f64> {
@@ -319,11 +324,14 @@ impl Variants {
         text.push_str(&lines(&self.head(), &self.rows(seen)));
         text.push('\n');
         text.push_str(&goal::lines(&self.goals(seen)));
-        let missed = seen.missed();
-        if missed > 0 {
+        let names = self.names();
+        for sample in seen.unfair() {
             text.push_str(&format!(
-                "  ! {} requests were not approved: not measured fairly\n",
-                grouped(missed)
+                "  ! {} at {}, round {}, was not measured fairly: {}\n",
+                names.get(sample.side).map_or("", String::as_str),
+                sample.cell.name(),
+                sample.round + 1,
+                sample.figures.missed
             ));
         }
         text
@@ -375,6 +383,8 @@ fn shown_in(cell: Cell) -> impl Iterator<Item = (Cell, crate::compare::judge::Sh
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Missed;
+    use crate::stats::Counts;
     use std::time::Duration;
 
     fn variants(what: What) -> Variants {
@@ -434,7 +444,26 @@ mod tests {
             missed(&variants, &seen(89, 151, [1, 1])),
             ["C8x32 throughput", "10000/s C16 p99.9"]
         );
+        let mut unfair = seen(91, 149, [1, 1]);
+        if let Some(sample) = unfair.samples.get_mut(1) {
+            let counts = Counts {
+                lost: 2,
+                refused: 1_000,
+                accepted: 7,
+                ..Counts::default()
+            };
+            sample.figures.missed = Missed::of(&counts);
+        }
+        assert_eq!(unfair.missed(), 1_002);
+        let told = variants.table(&unfair);
+        assert!(
+            told.contains(
+                "! on at C8x32, round 1, was not measured fairly: 1,000 refused, 2 lost\n"
+            ),
+            "{told}"
+        );
         let table = variants.table(&seen(91, 149, [1, 1]));
+        assert!(!table.contains('!'), "{table}");
         assert!(
             table.contains(
                 "goal: C8x32 throughput: 0.91x (0.91 to 0.91), lower bound at least 0.90x: met"

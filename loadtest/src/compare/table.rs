@@ -124,15 +124,20 @@ pub fn table(comparison: &Comparison, samples: &[Sample]) -> (String, bool) {
     text.push_str(&goal::lines(&goals));
     // The naive peer is not expected to keep up with the open loop.
     let judged = samples.iter().filter(|sample| sample.who != Who::Postgres);
-    let missed: u64 = judged.map(|sample| sample.figures.missed).sum();
-    if missed > 0 {
+    let unfair: Vec<_> = judged
+        .filter(|sample| sample.figures.missed.total() > 0)
+        .collect();
+    for sample in &unfair {
         let _ = writeln!(
             text,
-            "  ! {} requests were not approved: their hosts were not measured fairly",
-            grouped(missed)
+            "  ! {} at {}, round {}, was not measured fairly: {}",
+            sample.who.name(),
+            sample.cell.name(),
+            sample.round + 1,
+            sample.figures.missed
         );
     }
-    (text, missed == 0 && goal::all_met(&goals))
+    (text, unfair.is_empty() && goal::all_met(&goals))
 }
 
 fn heading(comparison: &Comparison) -> String {

@@ -10,6 +10,9 @@ use crate::layout;
 use crate::limits::JournalOptions;
 use crate::pool::{Draft, Prepared};
 
+/// The most that is written at once. Nobody asks for memory, and touches it, for each slice.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+
 /// A spare on its way.
 #[derive(Debug)]
 pub(crate) struct SpareMaker {
@@ -103,8 +106,8 @@ impl SpareMaker {
                 return Ok(Made::Stopped);
             };
             let n = usize::try_from(file_bytes - self.at).map_or(slice, |left| left.min(slice));
-            let zeros = vec![0; n.max(1)];
-            file.write_at(&zeros, self.at).at("write", &self.draft)?;
+            let zeros = ZEROS.get(..n.max(1)).unwrap_or(&ZEROS);
+            file.write_at(zeros, self.at).at("write", &self.draft)?;
             file.sync_data().at("sync", &self.draft)?;
             self.at += zeros.len() as u64;
             self.file = Some(file);
