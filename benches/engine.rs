@@ -202,6 +202,10 @@ fn memory_and_pause(accounts: u64, goals: &mut Goals) {
         log: Vec::with_capacity(4096),
         longest_us: [0.0; 2],
     };
+    // As in the daemon.
+    gapless_pages::touch_ahead(0..0);
+    pair.live.tell_of_records(gapless_pages::touch_ahead);
+    pair.follower.tell_of_records(gapless_pages::touch_ahead);
     // The look-up table of transactions is laid out at once: counted with them.
     let tables = resident_bytes();
     for request in opening(accounts) {
@@ -358,9 +362,7 @@ fn started_anew(engine: &Engine) -> Engine {
     }
     let mut engine = loader.finish().unwrap();
     engine.tables().for_each(gapless_pages::settle);
-    if !small {
-        engine.tell_of_records(gapless_pages::touch_ahead);
-    }
+    engine.tell_of_records(gapless_pages::touch_ahead);
     engine
 }
 

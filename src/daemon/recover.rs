@@ -56,6 +56,8 @@ pub(super) fn recover(config: &Config, data_dir: &Path) -> Result<Recovered, Run
     for engine in [&loaded.live, loaded.follower.engine()] {
         engine.tables().for_each(gapless_pages::settle);
     }
+    // Its thread starts now, rather than with a payment.
+    gapless_pages::touch_ahead(0..0);
     loaded.live.tell_of_records(gapless_pages::touch_ahead);
     loaded.follower.tell_of_records(gapless_pages::touch_ahead);
     tracing::info!(

@@ -11,6 +11,8 @@ use crate::record::{Record, RecordRef, flags};
 use crate::spill::{Lent, Notes, Spilled};
 use crate::table::{Chunked, Reserved, UNTOLD};
 
+/// The closing date and the opening one.
+const OPEN_DATES: usize = 2;
 /// Places given back per record that comes: what is forgotten is gone long before
 /// as many have come.
 const SWEPT_PER_RECORD: u32 = 2;
@@ -76,6 +78,9 @@ impl Memory {
         for generation in &mut self.generations {
             generation.records.tell_when_large(reserved);
         }
+        // Older dates than the open ones hardly grow.
+        let open = self.generations.iter().rev().take(OPEN_DATES);
+        open.for_each(|generation| generation.records.tell_rest(reserved));
     }
 
     /// Slots that requests may still take.

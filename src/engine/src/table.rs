@@ -70,9 +70,10 @@ impl<T, const LOG2: u32> Chunked<T, LOG2> {
     /// pages are touched one by one as rows arrive.
     #[inline]
     pub fn push(&mut self, row: T) {
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < Self::ROWS => chunk.push(row),
-            _ => {
+        // By number, not by what the last chunk holds: it may have been taken.
+        match self.chunks.get_mut(self.len as usize >> LOG2) {
+            Some(chunk) => chunk.push(row),
+            None => {
                 let mut chunk = Vec::with_capacity(Self::ROWS);
                 if self.chunks.len() >= self.told_from {
                     (self.reserved)(addresses(&chunk));
@@ -115,10 +116,14 @@ impl<T, const LOG2: u32> Chunked<T, LOG2> {
     }
 
     /// As [`Self::tell`], but for the first chunk: where that is not filled, it would be
-    /// memory for nothing. Tells of what the last one has left as well.
-    pub fn tell_when_large(&mut self, reserved: Reserved) {
+    /// memory for nothing.
+    pub const fn tell_when_large(&mut self, reserved: Reserved) {
         self.reserved = reserved;
         self.told_from = 1;
+    }
+
+    /// Tells of what the last chunk has left, unless it is the first.
+    pub fn tell_rest(&self, reserved: Reserved) {
         if let [_, .., last] = self.chunks.as_slice() {
             let Range { start, end } = addresses(last);
             reserved(start + last.len() * size_of::<T>()..end);
@@ -159,13 +164,26 @@ mod tests {
         let all: Vec<_> = small.addresses().collect();
         assert_eq!(TOLD.take(), all[1..]);
         small.push(17);
-        small.tell_when_large(note);
+        small.tell_rest(note);
         let rest = all[1].start + 8..all[1].end;
         assert_eq!(TOLD.take(), std::slice::from_ref(&rest));
         let mut first: Chunked<u32, 4> = Chunked::with_capacity(64);
         first.tell(note);
         first.push(0);
+        first.tell_rest(|_| panic!("the first one's is as it was"));
         assert_eq!(TOLD.take(), first.addresses().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_row_behind_a_chunk_that_was_taken_is_found_by_its_number() {
+        let mut table: Chunked<u32, 4> = Chunked::with_capacity(64);
+        (0..20).for_each(|n| table.push(n));
+        assert_eq!(table.take_chunk(0), Some((0..16).collect()));
+        table.truncate(16);
+        table.push(77);
+        assert_eq!(table.get(16), Some(&77));
+        assert_eq!(table.get(0), None);
+        assert_eq!(table.len(), 17);
     }
 
     #[test]

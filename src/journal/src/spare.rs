@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{IoContext, JournalError};
 use crate::layout;
-use crate::limits::JournalOptions;
+use crate::limits::{DEFAULT_ZERO_SLICE_BYTES, JournalOptions};
 use crate::pool::{Draft, Prepared};
 
-/// The most that is written at once. Nobody asks for memory, and touches it, for each slice.
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// Nobody asks for memory, and touches it, for each slice.
+static ZEROS: [u8; DEFAULT_ZERO_SLICE_BYTES] = [0; DEFAULT_ZERO_SLICE_BYTES];
 
 /// A spare on its way.
 #[derive(Debug)]
@@ -106,10 +106,14 @@ impl SpareMaker {
                 return Ok(Made::Stopped);
             };
             let n = usize::try_from(file_bytes - self.at).map_or(slice, |left| left.min(slice));
-            let zeros = ZEROS.get(..n.max(1)).unwrap_or(&ZEROS);
-            file.write_at(zeros, self.at).at("write", &self.draft)?;
+            let end = self.at + n.max(1) as u64;
+            while self.at < end {
+                let left = usize::try_from(end - self.at).unwrap_or(usize::MAX);
+                let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
+                file.write_at(zeros, self.at).at("write", &self.draft)?;
+                self.at += zeros.len() as u64;
+            }
             file.sync_data().at("sync", &self.draft)?;
-            self.at += zeros.len() as u64;
             self.file = Some(file);
             return Ok(Made::Part(self));
         }

@@ -47,7 +47,7 @@ pub fn settle(memory: Range<usize>) {
 
 /// Has the system back memory with pages now, on a thread of its own, whoever touches it
 /// meanwhile. `memory` is a range of addresses of this process; its content stays, and
-/// it may be given back before its turn comes.
+/// it may be given back before its turn comes. The thread starts with the first call.
 pub fn touch_ahead(memory: Range<usize>) {
     static THREAD: OnceLock<Option<Sender<Range<usize>>>> = OnceLock::new();
     if let Some(thread) = THREAD.get_or_init(start) {
@@ -103,8 +103,9 @@ fn advise(memory: Range<usize>, wish: Wish) -> bool {
         Wish::Now => Advice::LinuxPopulateWrite,
     };
     let address = std::ptr::without_provenance_mut(memory.start);
-    // SAFETY: none of these moves an address or changes a content, whatever memory it is
-    // given; of what is not mapped it is an error. Nothing is read or written here.
+    // SAFETY: none of these moves an address or changes a content. Of what is not mapped,
+    // or may not be written, it is an error; of a file's mapping, pages would be written
+    // back for nothing, and this process has none. Nothing is read or written here.
     let advised = unsafe { rustix::mm::madvise(address, memory.len(), advice) };
     advised.is_ok()
 }
