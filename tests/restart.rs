@@ -98,7 +98,10 @@ fn checkpoints_can_be_off() {
             load::settle(addresses.link, terminal);
         }
         let mut load = busy(&site, &addresses, terminals);
-        assert!(load.wait_for_answers(3_000), "{}", daemon.log_tail());
+        // The next start is to find a base file, which the follower writes in its own time.
+        let has_base = || books::get(addresses.admin, "/v1/status")["base"].as_u64() > Some(0);
+        let busy = load.wait_until(|answers| answers >= 3_000 && has_base());
+        assert!(busy, "{}", daemon.log_tail());
         daemon.terminate();
         assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log_tail());
         terminals = load.join();
