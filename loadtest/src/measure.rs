@@ -78,35 +78,22 @@ impl Rounds {
 
 /// Requests that were not approved, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Missed {
-    declined: u64,
-    refused: u64,
-    faulty: u64,
-    late: u64,
-    lost: u64,
-    not_sent: u64,
-}
+pub struct Missed(Counts);
 
 impl Missed {
     pub(crate) const fn of(counts: &Counts) -> Self {
-        Self {
-            declined: counts.declined,
-            refused: counts.refused,
-            faulty: counts.faulty,
-            late: counts.late,
-            lost: counts.lost,
-            not_sent: counts.not_sent,
-        }
+        Self(*counts)
     }
 
     const fn named(&self) -> [(u64, &'static str); 6] {
+        let counts = &self.0;
         [
-            (self.declined, "declined"),
-            (self.refused, "refused"),
-            (self.faulty, "answered 30 or 96"),
-            (self.late, "late"),
-            (self.lost, "lost"),
-            (self.not_sent, "not sent"),
+            (counts.declined, "declined"),
+            (counts.refused, "refused"),
+            (counts.faulty, "answered 30 or 96"),
+            (counts.late, "late"),
+            (counts.lost, "lost"),
+            (counts.not_sent, "not sent"),
         ]
     }
 
@@ -162,6 +149,19 @@ impl Figures {
             "p99.9_ns": self.p999_ns,
             "server_cpu_ns_per_answer": self.cpu_ns,
             "not_approved": self.missed.total(),
+        })
+    }
+
+    /// What the table says of a run in which not everything was approved.
+    #[must_use]
+    pub fn unfair(&self, round: u32, cell: Cell, host: &str) -> Option<String> {
+        (self.missed.total() > 0).then(|| {
+            format!(
+                "  ! {host} at {}, round {}, was not measured fairly: {}\n",
+                cell.name(),
+                round + 1,
+                self.missed
+            )
         })
     }
 }

@@ -87,15 +87,8 @@ impl Seen {
     /// Requests that were not approved.
     #[must_use]
     pub fn missed(&self) -> u64 {
-        self.unfair()
-            .map(|sample| sample.figures.missed.total())
-            .sum()
-    }
-
-    /// Runs in which not everything was approved.
-    fn unfair(&self) -> impl Iterator<Item = &Sample> {
         let samples = self.samples.iter();
-        samples.filter(|sample| sample.figures.missed.total() > 0)
+        samples.map(|sample| sample.figures.missed.total()).sum()
     }
 
     fn figures(&self, cell: Cell, side: usize, of: impl Fn(&Figures) -> u64) -> Vec<f64> {
@@ -325,15 +318,10 @@ impl Variants {
         text.push('\n');
         text.push_str(&goal::lines(&self.goals(seen)));
         let names = self.names();
-        for sample in seen.unfair() {
-            text.push_str(&format!(
-                "  ! {} at {}, round {}, was not measured fairly: {}\n",
-                names.get(sample.side).map_or("", String::as_str),
-                sample.cell.name(),
-                sample.round + 1,
-                sample.figures.missed
-            ));
-        }
+        text.extend(seen.samples.iter().filter_map(|sample| {
+            let host = names.get(sample.side).map_or("", String::as_str);
+            sample.figures.unfair(sample.round, sample.cell, host)
+        }));
         text
     }
 

@@ -124,19 +124,13 @@ pub fn table(comparison: &Comparison, samples: &[Sample]) -> (String, bool) {
     text.push_str(&goal::lines(&goals));
     // The naive peer is not expected to keep up with the open loop.
     let judged = samples.iter().filter(|sample| sample.who != Who::Postgres);
-    let unfair: Vec<_> = judged
-        .filter(|sample| sample.figures.missed.total() > 0)
+    let unfair: String = judged
+        .filter_map(|sample| {
+            let host = sample.who.name();
+            sample.figures.unfair(sample.round, sample.cell, host)
+        })
         .collect();
-    for sample in &unfair {
-        let _ = writeln!(
-            text,
-            "  ! {} at {}, round {}, was not measured fairly: {}",
-            sample.who.name(),
-            sample.cell.name(),
-            sample.round + 1,
-            sample.figures.missed
-        );
-    }
+    text.push_str(&unfair);
     (text, unfair.is_empty() && goal::all_met(&goals))
 }
 
