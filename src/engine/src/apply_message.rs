@@ -3,16 +3,16 @@
 
 use crate::account::Role;
 use crate::apply::Stamp;
-use crate::code::ResponseCode;
-use crate::command::{Amount, Class, Operation};
+use crate::command::{Amount, Operation};
 use crate::date::Date;
 use crate::engine::Engine;
 use crate::event::{Counted, Finding, ReversalEvent, TransactionEvent};
 use crate::exception::{Exception, ExceptionKind};
-use crate::ids::{AccountIx, Currency, NetworkId, Seq};
-use crate::legs::{Leg, Legs};
+use crate::ids::{Currency, NetworkId, Seq};
+use crate::legs::Legs;
 use crate::mix;
-use crate::record::{Parts, Record, RecordRef, flags, seq_delta};
+use crate::recall;
+use crate::record::{Record, RecordRef};
 
 impl Engine {
     /// Appends a slot to the remembered transactions.
@@ -33,9 +33,10 @@ impl Engine {
         for leg in t.legs.as_slice() {
             self.post(stamp.seq, t.business_date, *leg);
         }
-        let reference = match self.plain_record(stamp.seq, t) {
+        let base = self.memory.base_seq(t.business_date, stamp.seq);
+        let reference = match recall::plain(stamp.seq, base, t) {
             Some(record) => self.remember(t.business_date, stamp.seq, record),
-            None => self.remember_other(stamp.seq, t),
+            None => self.remember_other(stamp.seq, base, t),
         };
         if let Some(card) = t.card {
             self.change_card(card, stamp.seq, |row| row.newest = reference);
@@ -45,90 +46,12 @@ impl Engine {
         self.note(stamp, t.exception, t.network, t.amount);
     }
 
-    /// The parts of a record that posted nothing and reported nothing.
-    #[inline(always)]
-    fn parts_of(&self, seq: Seq, t: &TransactionEvent) -> Parts {
-        let base = self.memory.base_seq(t.business_date, seq);
-        Parts {
-            identity: t.identity,
-            terms: t.terms,
-            // Checked: the generation's events fit in 32 bits.
-            seq_delta: seq_delta(seq, base).unwrap_or(u32::MAX),
-            settlement_offset: i32::from(t.settlement_date.0) - i32::from(t.business_date.0),
-            amount: t.amount.minor,
-            code: t.code,
-            class: t.class,
-            operation: t.operation,
-            currency_slot: 0,
-            flags: 0,
-            debit: u32::MAX,
-            credit: u32::MAX,
-            prev: t.prev,
-        }
-    }
-
-    /// What is remembered of nearly all transactions, in one slot: its amount was
-    /// posted between two accounts, or nothing was.
-    #[inline(always)]
-    fn plain_record(&self, seq: Seq, t: &TransactionEvent) -> Option<Record> {
-        if t.balances.is_some() || t.linked.is_some() {
-            return None;
-        }
-        let (flags, debit, credit) = match t.legs.as_slice() {
-            [] => (0, u32::MAX, u32::MAX),
-            [a, b]
-                if a.delta_minor.unsigned_abs() == t.amount.minor
-                    && b.delta_minor.unsigned_abs() == t.amount.minor =>
-            {
-                let (debit, credit) = if a.delta_minor < 0 { (a, b) } else { (b, a) };
-                (flags::POSTED, debit.account.0, credit.account.0)
-            }
-            _ => return None,
-        };
-        Some(Record::pack(&Parts {
-            flags,
-            debit,
-            credit,
-            ..self.parts_of(seq, t)
-        }))
-    }
-
-    /// Remembers what [`Self::plain_record`] does not fit.
+    /// Remembers what takes more than a plain record.
     #[inline(never)]
-    fn remember_other(&mut self, seq: Seq, t: &TransactionEvent) -> RecordRef {
-        let mut parts = self.parts_of(seq, t);
-        let mut continued = [None, None];
-        if let Some(balances) = t.balances {
-            let slot = self.slot(balances.currency).unwrap_or(u8::MAX);
-            let difference = balances.available_minor.wrapping_sub(balances.ledger_minor);
-            parts.flags = flags::BALANCES;
-            if slot < 8 && (difference << 24) >> 24 == difference {
-                let ledger = balances.ledger_minor as u64;
-                parts.amount = difference as u64 & ((1 << 40) - 1);
-                parts.currency_slot = slot;
-                parts.debit = ledger as u32;
-                parts.credit = (ledger >> 32) as u32;
-            } else {
-                parts.flags |= flags::WIDE;
-                let legs =
-                    [balances.ledger_minor, balances.available_minor].map(|delta_minor| Leg {
-                        account: AccountIx(u32::MAX),
-                        delta_minor,
-                    });
-                continued[0] = Some(Record::continuation(&legs, slot, RecordRef::NONE));
-            }
-        } else {
-            parts.flags = flags::WIDE;
-            let legs = t.legs.as_slice();
-            let slot = self.slot(t.amount.currency).unwrap_or(u8::MAX);
-            let (first, second) = legs.split_at(legs.len().min(3));
-            continued[0] = Some(Record::continuation(first, slot, t.linked));
-            if !second.is_empty() {
-                continued[1] = Some(Record::continuation(second, slot, t.linked));
-            }
-        }
-        let reference = self.remember(t.business_date, seq, Record::pack(&parts));
-        for slot in continued.iter().flatten() {
+    fn remember_other(&mut self, seq: Seq, base: Seq, t: &TransactionEvent) -> RecordRef {
+        let (first, others) = recall::other(seq, base, t, |currency| self.slot(currency));
+        let reference = self.remember(t.business_date, seq, first);
+        for slot in others.iter().flatten() {
             self.remember(t.business_date, seq, *slot);
         }
         reference
@@ -139,8 +62,7 @@ impl Engine {
         for leg in r.legs.as_slice() {
             self.post(stamp.seq, r.business_date, *leg);
         }
-        let marks = matches!(r.finding, Finding::Reversed | Finding::NoEffect);
-        if marks {
+        if recall::marks(r) {
             for reference in [r.original, r.linked] {
                 if reference.is_some() {
                     self.memory.set_reversed(reference);
@@ -149,33 +71,10 @@ impl Engine {
             }
         }
         let base = self.memory.base_seq(r.business_date, stamp.seq);
-        let mut parts = Parts {
-            identity: r.identity,
-            terms: 0,
-            seq_delta: seq_delta(stamp.seq, base).unwrap_or(u32::MAX),
-            settlement_offset: i32::from(r.settlement_date.0) - i32::from(r.business_date.0),
-            amount: r.amount.minor,
-            code: ResponseCode::Approved,
-            class: Class::Reversal,
-            operation: r.operation.unwrap_or(Operation::Purchase),
-            currency_slot: 0,
-            flags: 0,
-            // What it marks, so that the marks can be made anew from the records.
-            debit: if marks { r.original.0 } else { u32::MAX },
-            credit: if marks { r.linked.0 } else { u32::MAX },
-            prev: RecordRef::NONE,
-        };
-        self.remember(r.business_date, stamp.seq, Record::pack(&parts));
-        if let Some(tombstone) = &r.tombstone {
-            parts.identity = tombstone.identity();
-            parts.code = ResponseCode::DoNotHonour;
-            // "Reversal" stands for any class: no original is one.
-            parts.class = tombstone.class.unwrap_or(Class::Reversal);
-            parts.flags = flags::TOMBSTONE;
-            parts.debit = u32::MAX;
-            parts.credit = u32::MAX;
-            parts.prev = r.prev;
-            let reference = self.remember(r.business_date, stamp.seq, Record::pack(&parts));
+        let (record, tombstone) = recall::reversal(stamp.seq, base, r);
+        self.remember(r.business_date, stamp.seq, record);
+        if let Some(tombstone) = tombstone {
+            let reference = self.remember(r.business_date, stamp.seq, tombstone);
             if let Some(card) = r.card
                 && r.chained_tombstone()
             {

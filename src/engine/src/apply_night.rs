@@ -2,8 +2,6 @@
 
 use crate::account::Role;
 use crate::business::{DateState, Step};
-use crate::code::ResponseCode;
-use crate::command::{Class, Operation};
 use crate::date::Date;
 use crate::engine::Engine;
 use crate::event::{EntryEvent, NetworkCutoverEvent};
@@ -11,7 +9,7 @@ use crate::ids::{NetworkId, Seq};
 use crate::legs::Legs;
 use crate::limits::{SEALS_UNTIL_FORGOTTEN, TOTALS_KEPT_DAYS};
 use crate::night::NetworkClock;
-use crate::record::{Parts, Record, RecordRef, flags, seq_delta};
+use crate::recall;
 
 impl Engine {
     pub(crate) fn apply_step(&mut self, seq: Seq, step: Step, date: Date) {
@@ -79,31 +77,14 @@ impl Engine {
         for leg in entry.legs.as_slice() {
             self.post(seq, date, *leg);
         }
-        let [Some(batch), Some(customer)] = [0, 1].map(|at| entry.legs.as_slice().get(at)) else {
+        let base = self.memory.base_seq(date, seq);
+        let (Some(record), Some(customer)) = (
+            recall::entry(seq, base, entry),
+            entry.legs.as_slice().get(1),
+        ) else {
             self.diverged(seq);
             return;
         };
-        let (debit, credit) = if batch.delta_minor < 0 {
-            (batch, customer)
-        } else {
-            (customer, batch)
-        };
-        let record = Record::pack(&Parts {
-            identity: entry.identity,
-            terms: 0,
-            seq_delta: seq_delta(seq, self.memory.base_seq(date, seq)).unwrap_or(u32::MAX),
-            settlement_offset: 0,
-            amount: customer.delta_minor.unsigned_abs(),
-            code: ResponseCode::Approved,
-            // Nobody looks for it as one: the flag keeps it apart.
-            class: Class::FinancialAdvice,
-            operation: Operation::Purchase,
-            currency_slot: 0,
-            flags: flags::POSTED | flags::ENTRY,
-            debit: debit.account.0,
-            credit: credit.account.0,
-            prev: RecordRef::NONE,
-        });
         self.remember(date, seq, record);
         let currency = self
             .accounts

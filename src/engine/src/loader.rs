@@ -142,12 +142,20 @@ impl Loader {
     /// # Errors
     /// [`LoadError`].
     pub fn record(&mut self, date: Date, bytes: &[u8]) -> Result<(), LoadError> {
-        let memory = &mut self.engine.memory;
         let record = Record::from_bytes(bytes).map_err(|error| LoadError::Record {
             date,
-            position: memory.loaded(date),
+            position: self.engine.memory.loaded(date),
             error,
         })?;
+        self.slot(date, record)
+    }
+
+    /// Takes the next slot of a generation, as [`crate::Recall`] made it anew.
+    ///
+    /// # Errors
+    /// [`LoadError::Capacity`].
+    pub fn slot(&mut self, date: Date, record: Record) -> Result<(), LoadError> {
+        let memory = &mut self.engine.memory;
         memory
             .push_loaded(date, record)
             .ok_or(LoadError::Capacity("dates"))

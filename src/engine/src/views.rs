@@ -219,20 +219,6 @@ impl Engine {
         event.touched(f);
     }
 
-    /// Calls `f` with date and position of each older record that an event
-    /// marks as reversed, once the event has been applied.
-    pub fn flagged(&self, event: &Event, mut f: impl FnMut(Date, u32)) {
-        if let crate::event::Body::Reversal(reversal) = &event.body {
-            for reference in [reversal.original, reversal.linked] {
-                if self.memory.is_kept(reference, event.seq)
-                    && let Some(generation) = self.memory.at_tag(reference.tag())
-                {
-                    f(generation.date, reference.position());
-                }
-            }
-        }
-    }
-
     /// Generations of remembered transactions, oldest first, with their lengths in slots.
     pub fn generations(&self) -> impl Iterator<Item = (Date, u32)> {
         self.memory

@@ -28,6 +28,8 @@ pub(crate) enum Item<'a> {
     Account(u32, &'a [u8]),
     Card(u32, &'a [u8]),
     Record(Date, &'a [u8]),
+    /// A record that the journal brought back.
+    Slot(Date, Record),
     Residue(&'a [u8]),
     /// Whose rows these are, and at which sequence: before all of them.
     Mark([u8; 16], Seq),

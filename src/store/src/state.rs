@@ -53,35 +53,19 @@ pub(crate) fn counts(engine: &Engine, remembered: &Remembered, residue: usize) -
     }
 }
 
-/// Applies an event to a replica and notes what it changed.
+/// Applies an event to a replica and notes which rows it changed.
 pub(crate) fn apply(engine: &mut Engine, event: &Event, dirty: &mut Dirty) {
-    let date = event.business_date();
-    let before = date.map_or(0, |date| engine.generation_len(date));
     engine.apply(event);
     Engine::touched(event, |row| match row {
         Row::Account(ix) => dirty.account(ix.0),
         Row::Card(ix) => dirty.card(ix.0),
     });
-    if let Some(date) = date {
-        for position in before..engine.generation_len(date) {
-            dirty.record(date, position.into());
-        }
-    }
-    // Marks are made anew at a start: only what is stored with them need be stored again.
-    engine.flagged(event, |date, position| {
-        if position >= engine.spilled(date) {
-            dirty.record(date, position.into());
-        }
-    });
 }
 
-/// Everything, for a store that holds nothing yet.
+/// All rows, for a store that holds nothing yet.
 pub(crate) fn all_dirty(engine: &Engine) -> Dirty {
     let mut dirty = Dirty::default();
     (0..engine.accounts_len()).for_each(|ix| dirty.account(ix));
     (0..engine.cards_len()).for_each(|ix| dirty.card(ix));
-    for (date, len) in engine.generations() {
-        (engine.spilled(date)..len).for_each(|position| dirty.record(date, position.into()));
-    }
     dirty
 }

@@ -2,18 +2,17 @@
 //!
 //! The mark is taken at the start, the rows are written as they are by the time
 //! that their turn comes: a row may be ahead of the mark, never behind. What is
-//! not rows (residue, counts) is kept as it was at the mark.
+//! not rows (residue, counts) is kept as it was at the mark. What is remembered is not
+//! stored here: a start takes it from the newest base file and from the journal.
 
 use gapless_engine::Engine;
 use gapless_engine::ids::{AccountIx, CardIx};
 
 use crate::dirty::Dirty;
 use crate::format::SIZES;
-use crate::remembered::{Archive, Extents, Remembered, RememberedError};
+use crate::remembered::{Extents, Remembered};
 use crate::rows::actor::SledError;
-use crate::rows::entry::{
-    ACCOUNTS_PER_CHUNK, CARDS_PER_CHUNK, ENTRIES_PER_BATCH, Key, RECORDS_PER_CHUNK,
-};
+use crate::rows::entry::{ACCOUNTS_PER_CHUNK, CARDS_PER_CHUNK, ENTRIES_PER_BATCH, Key};
 use crate::rows::mark::Mark;
 use crate::rows::store::{Gather, RowStore, residue_pieces};
 
@@ -40,8 +39,6 @@ pub(crate) enum Step {
     Wrote(u64),
     /// Everything is durable, and the mark is set.
     Done,
-    /// A generation that the mark counts is gone: this checkpoint cannot be finished.
-    Overtaken,
 }
 
 /// A checkpoint under way.
@@ -50,7 +47,6 @@ pub(crate) struct Checkpoint {
     stage: Stage,
     todo: Dirty,
     mark: Mark,
-    archive: Archive,
     residue: Vec<u8>,
     unsynced: u64,
 }
@@ -71,23 +67,14 @@ impl Checkpoint {
             state_hash: engine.state_hash(),
             accounts: engine.accounts_len(),
             cards: engine.cards_len(),
-            generations: crate::state::generations(engine),
             files: remembered.extents_of(engine),
             slot: store.free_slot(),
             residue: residue.len() as u64,
             sizes: SIZES,
         };
-        let mut todo = std::mem::take(dirty);
-        // Forgotten, or gone to files, since they changed: this mark does not count them
-        // among its rows, and no later one.
-        todo.forget_records(|date| {
-            let kept = mark.generations.iter().any(|(kept, _)| *kept == date);
-            kept.then(|| mark.files.of(date).slots)
-        });
         Self {
-            archive: remembered.archive.clone(),
             stage: Stage::Residue(0),
-            todo,
+            todo: std::mem::take(dirty),
             mark,
             residue,
             unsynced: 0,
@@ -102,11 +89,6 @@ impl Checkpoint {
     /// What the mark leaves to files.
     pub(crate) fn files(&self) -> &Extents {
         &self.mark.files
-    }
-
-    /// What it took over, for the next one when this one cannot be finished.
-    pub(crate) fn into_todo(self) -> Dirty {
-        self.todo
     }
 
     /// Goes on by one batch or one sync, unless sled is busy.
@@ -144,7 +126,7 @@ impl Checkpoint {
                 Ok(Step::Wrote(0))
             }
             Stage::Tidy => {
-                let surplus = store.surplus(&self.mark, ENTRIES_PER_BATCH);
+                let surplus = store.surplus(ENTRIES_PER_BATCH);
                 if surplus.is_empty() {
                     self.stage = Stage::Done;
                     return Ok(Step::Done);
@@ -196,16 +178,7 @@ impl Checkpoint {
                 break;
             };
             payload.clear();
-            let items = match pack(engine, &self.archive, key, &mut payload) {
-                Ok(items) => items,
-                Err(error) => {
-                    tracing::error!(%error, "a checkpoint cannot be finished");
-                    return Ok(Step::Overtaken);
-                }
-            };
-            if items == 0 && matches!(key, Key::Records(..)) {
-                return Ok(Step::Overtaken);
-            }
+            let items = pack(engine, key, &mut payload);
             store.put(&mut gather, key, items, &payload);
             // What has changed since the mark is stored along with it.
             dirty.remove(key);
@@ -221,12 +194,7 @@ impl Checkpoint {
 }
 
 /// A chunk's rows as they are now; returns how many.
-fn pack(
-    engine: &Engine,
-    archive: &Archive,
-    key: Key,
-    payload: &mut Vec<u8>,
-) -> Result<u16, RememberedError> {
+fn pack(engine: &Engine, key: Key, payload: &mut Vec<u8>) -> u16 {
     let range = |chunk: u32, size: u32| {
         let first = chunk.saturating_mul(size);
         first..first.saturating_add(size)
@@ -247,14 +215,9 @@ fn pack(
                 items += 1;
             }
         }
-        Key::Records(date, chunk) => {
-            let first = u64::from(chunk) * u64::from(RECORDS_PER_CHUNK);
-            let most = RECORDS_PER_CHUNK;
-            items = crate::state::records(engine, archive, date, first, most, payload)?;
-        }
         Key::Digest | Key::Mark | Key::Residue(..) => {}
     }
-    Ok(items)
+    items
 }
 
 #[cfg(test)]
@@ -265,6 +228,5 @@ mod tests {
     fn a_batch_is_small_beside_a_sync() {
         let batch = ENTRIES_PER_BATCH * crate::rows::entry::MAX_VALUE;
         assert!((batch as u64) < SYNC_EVERY);
-        assert!(u16::try_from(RECORDS_PER_CHUNK).is_ok());
     }
 }

@@ -106,12 +106,14 @@ impl Rows {
         &mut self.dirty
     }
 
-    /// Goes on with the checkpoint under way, or begins one that is due. `room`
+    /// Goes on with the checkpoint under way, or begins one that is due; `base` is the
+    /// sequence of the newest base file, beside which an older mark is of no use. `room`
     /// says whether the disk has space to spare.
     pub(crate) fn drive(
         &mut self,
         engine: &Engine,
         remembered: &Remembered,
+        base: Seq,
         now: Instant,
         hurry: bool,
         room: impl FnOnce() -> bool,
@@ -129,7 +131,7 @@ impl Rows {
         let late = self.mark > 0 && behind > self.limits.checkpoint_after_events.saturating_mul(2);
         let unpaced = hurry || late;
         if self.checkpoint.is_none() {
-            if let Some(wait) = self.not_due(now, hurry, behind) {
+            if let Some(wait) = self.not_due(now, hurry || self.mark < base, behind) {
                 return wait;
             }
             if !room() {
@@ -153,12 +155,6 @@ impl Rows {
                     self.files = done.files().clone();
                     self.checkpoints += 1;
                     tracing::debug!(seq = self.mark, "checkpoint");
-                }
-                Driven::Wrote(0)
-            }
-            Ok(Step::Overtaken) => {
-                if let Some(overtaken) = self.checkpoint.take() {
-                    self.dirty.merge(&overtaken.into_todo());
                 }
                 Driven::Wrote(0)
             }

@@ -323,9 +323,10 @@ impl Worker {
 
     fn drive_rows(&mut self, now: Instant, hurry: bool) -> Driven {
         let (dirs, limits) = (&self.dirs, &self.limits);
+        let base = self.bases.newest().unwrap_or_default();
         let driven = self
             .rows
-            .drive(&self.engine, &self.remembered, now, hurry, || {
+            .drive(&self.engine, &self.remembered, base, now, hurry, || {
                 rows_have_room(dirs, limits)
             });
         if let Driven::Wrote(bytes) = driven {

@@ -57,7 +57,7 @@ pub(crate) fn give(
     for loader in &mut *loaders {
         take(loader, item)?;
     }
-    if matches!(item, Item::Record(..)) {
+    if matches!(item, Item::Record(..) | Item::Slot(..)) {
         remembered.ease_loaders(loaders)?;
     }
     Ok(())
@@ -68,6 +68,7 @@ pub(super) fn take(loader: &mut Loader, item: Item<'_>) -> Result<(), LoadError>
         Item::Account(ix, row) => loader.account(AccountIx(ix), row),
         Item::Card(ix, row) => loader.card(CardIx(ix), row),
         Item::Record(date, record) => loader.record(date, record),
+        Item::Slot(date, record) => loader.slot(date, record),
         Item::Residue(residue) => loader.residue(residue),
         Item::LaterAccount(_) | Item::LaterCard(_) | Item::Mark(..) | Item::Files(..) => Ok(()),
     }
@@ -184,5 +185,7 @@ impl Loaders {
 pub(super) enum Unfit {
     /// It is more than the engine is set up for.
     Full(&'static str),
+    /// Another source is of a later event: nothing is wrong.
+    Older(String),
     Because(String),
 }

@@ -2,6 +2,7 @@
 //! the newest base that is whole, else from the first event; then the journal to its end.
 
 mod loaders;
+mod recalled;
 mod twin;
 
 use std::fmt;
@@ -22,11 +23,13 @@ use crate::options::{Dirs, StoreOptions};
 use crate::remembered::Archive;
 use crate::replica::Replica;
 use crate::rows::aside;
+use crate::rows::mark::Mark;
 use crate::rows::store::{RowStore, RowsError};
 use loaders::{Loaders, Unfit, archive, full_of};
 use twin::{ReplayError, Twin, replay};
 
 pub(crate) use loaders::{feed, give};
+pub(crate) use recalled::{Past, RecallError};
 
 /// What [`load`] needs to know.
 #[derive(Clone, Debug)]
@@ -177,23 +180,36 @@ pub fn load(
     options: &LoadOptions,
 ) -> Result<Loaded, LoadStateError> {
     let mut notes = Vec::new();
-    let full = match from_rows(disk, dirs, options, &mut notes)? {
-        FromRows::Loaded(loaded) => return Ok(*loaded),
-        FromRows::Unusable => None,
-        FromRows::Full(what) => Some(what),
+    let rows = from_rows(disk, dirs, options)?;
+    let full = match &rows {
+        FromRows::Full(what) => Some(*what),
+        FromRows::Unusable { why, .. } => {
+            notes.push(format!("sled is of no use ({why})"));
+            None
+        }
+        FromRows::Loaded(_) | FromRows::Missing => None,
     };
+    if let FromRows::Loaded(loaded) = rows {
+        return Ok(*loaded);
+    }
     // Damaged rows may look like too many: only what the other sources say as well
-    // is the configuration's fault, and until then sled stays where it is.
+    // is the configuration's fault.
     let mut loaded = match (from_others(disk, dirs, options, &mut notes), full) {
         (Err(LoadStateError::NoSource { .. }), Some(what)) => Err(full_of(what, options)),
         (others, _) => others,
     }?;
-    if let Some((what, dir)) = full.zip(dirs.rows.as_ref()) {
-        loaded.notes.push(set_aside(
-            dir,
-            &format!("more {what} than there can be"),
-            false,
-        )?);
+    // Until another source has done, sled stays where it is.
+    let (why, expected) = match rows {
+        FromRows::Full(what) => (format!("more {what} than there can be"), false),
+        FromRows::Unusable { why, expected } => {
+            // What was said of it above.
+            loaded.notes.remove(0);
+            (why, expected)
+        }
+        FromRows::Loaded(_) | FromRows::Missing => return Ok(loaded),
+    };
+    if let Some(dir) = &dirs.rows {
+        loaded.notes.insert(0, set_aside(dir, &why, expected)?);
     }
     Ok(loaded)
 }
@@ -234,9 +250,14 @@ fn from_others(
 /// What came of sled's rows.
 enum FromRows {
     Loaded(Box<Loaded>),
-    /// There are none, or they are set aside.
-    Unusable,
-    /// They are more than the engine is set up for; they were left alone.
+    /// There are none.
+    Missing,
+    /// They cannot be used; `expected` when nothing is wrong with that.
+    Unusable {
+        why: String,
+        expected: bool,
+    },
+    /// They are more than the engine is set up for.
     Full(&'static str),
 }
 
@@ -244,23 +265,26 @@ fn from_rows(
     disk: &Arc<dyn Disk>,
     dirs: &Dirs,
     options: &LoadOptions,
-    notes: &mut Vec<String>,
 ) -> Result<FromRows, LoadStateError> {
     let Some(dir) = &dirs.rows else {
-        return Ok(FromRows::Unusable);
+        return Ok(FromRows::Missing);
     };
     if !dir.try_exists()? {
-        return Ok(FromRows::Unusable);
+        return Ok(FromRows::Missing);
     }
     let started = Instant::now();
     let mut loaders = Loaders::new(options, archive(disk, dirs, options));
     let mut newest = 0;
+    let mut residue = Vec::new();
     let mut expected = false;
     let read = RowStore::open(dir, &sled_options(&options.store))
         .map_err(RowsError::from)
         .and_then(|mut store| {
             let mark = store.read(SIZES, |item| {
                 newest = newest.max(row_seq(item));
+                if let Item::Residue(bytes) = item {
+                    residue = bytes.to_vec();
+                }
                 loaders.item(item)
             })?;
             Ok((store, mark))
@@ -269,7 +293,7 @@ fn from_rows(
         Ok((store, mark)) => {
             check_identity("sled's rows", mark.uuid, options)?;
             check_head("sled", newest.max(mark.seq), options)?;
-            match finish_rows(disk, dirs, options, loaders, &mark) {
+            match finish_rows(disk, dirs, options, loaders, (&mark, &residue)) {
                 Ok(Ok(twin)) => {
                     tracing::info!(
                         mark = mark.seq,
@@ -277,16 +301,20 @@ fn from_rows(
                         ms = started.elapsed().as_millis(),
                         "loaded from sled's rows"
                     );
-                    let mut notes = std::mem::take(notes);
-                    notes.extend(only_copy(disk, dirs, options)?);
                     let rows = Some((store, mark.files));
-                    let loaded = twin.into_loaded(Source::Rows(mark.seq), rows, options, notes);
+                    let source = Source::Rows(mark.seq);
+                    let loaded = twin.into_loaded(source, rows, options, Vec::new());
                     return Ok(FromRows::Loaded(Box::new(loaded)));
                 }
                 Ok(Err(Unfit::Full(what))) => return Ok(FromRows::Full(what)),
                 Ok(Err(Unfit::Because(what))) => {
                     // Abandoned with its directory.
                     drop(store);
+                    what
+                }
+                Ok(Err(Unfit::Older(what))) => {
+                    drop(store);
+                    expected = true;
                     what
                 }
                 Err(error) => return Err(error),
@@ -303,30 +331,7 @@ fn from_rows(
             error.to_string()
         }
     };
-    notes.push(set_aside(dir, &why, expected)?);
-    Ok(FromRows::Unusable)
-}
-
-/// What to tell when neither journal nor base files hold what was before: bases
-/// may be thrown away, but a removed segment looks the same.
-fn only_copy(
-    disk: &Arc<dyn Disk>,
-    dirs: &Dirs,
-    options: &LoadOptions,
-) -> Result<Option<String>, LoadStateError> {
-    let newest = base::list(&**disk, &dirs.bases, false)?.into_iter().next();
-    let reached = newest.map_or(0, |base| base.0);
-    if reached + 1 >= options.first {
-        return Ok(None);
-    }
-    let note = format!(
-        "the journal is kept from event {} on, and no base file reaches up to there: sled's rows \
-         are the only copy of what was before, and nothing can prove it; if a segment or a base \
-         file was removed, stop and restore it",
-        options.first
-    );
-    tracing::error!("{note}");
-    Ok(Some(note))
+    Ok(FromRows::Unusable { why, expected })
 }
 
 /// Moves sled out of the way, and tells so.
@@ -351,24 +356,29 @@ fn finish_rows(
     disk: &Arc<dyn Disk>,
     dirs: &Dirs,
     options: &LoadOptions,
-    loaders: Loaders,
-    mark: &crate::rows::mark::Mark,
+    mut loaders: Loaders,
+    (mark, residue): (&Mark, &[u8]),
 ) -> Result<Result<Twin, Unfit>, LoadStateError> {
     let because = |what: String| Ok(Err(Unfit::Because(what)));
-    let newest_base = base::list(&**disk, &dirs.bases, false)?
-        .first()
-        .map_or(0, |base| base.0);
-    let behind = options.head - mark.seq;
-    if behind > options.store.checkpoint_after_events.saturating_mul(2) && newest_base > mark.seq {
-        return because(format!(
-            "its mark is {behind} events behind, and a newer base file is there"
-        ));
-    }
     if mark.seq + 1 < options.first {
         return because(format!(
             "its mark is at {}, and the journal is kept from {} on",
             mark.seq, options.first
         ));
+    }
+    let past = Past {
+        disk,
+        dirs,
+        journal: (options.first, options.head),
+    };
+    match past.recall(mark, residue, |item| loaders.item(item)) {
+        Ok(()) => {}
+        Err(RecallError::Older(what)) => return Ok(Err(Unfit::Older(what))),
+        Err(RecallError::Because(what)) => {
+            return Ok(Err(loaders.full.map_or(Unfit::Because(what), Unfit::Full)));
+        }
+        Err(RecallError::Journal(error)) => return Err(error.into()),
+        Err(RecallError::Io(error)) => return Err(error.into()),
     }
     let twin = match loaders.finish() {
         Ok(twin) => twin,
@@ -424,7 +434,7 @@ fn from_base(
     let twin = match loaders.finish() {
         Ok(twin) => twin,
         Err(Unfit::Full(what)) => return Err(full_of(what, options)),
-        Err(Unfit::Because(what)) => {
+        Err(Unfit::Because(what) | Unfit::Older(what)) => {
             return refuse(format!("base file {}: {what}", path.display()));
         }
     };
@@ -467,7 +477,9 @@ fn row_seq(item: Item<'_>) -> Seq {
         Item::Card(_, row) | Item::LaterCard(row) => {
             CardRow::from_bytes(row).map_or(0, |row| row.last_seq())
         }
-        Item::Record(..) | Item::Mark(..) | Item::Files(..) | Item::Residue(_) => 0,
+        Item::Record(..) | Item::Slot(..) | Item::Mark(..) | Item::Files(..) | Item::Residue(_) => {
+            0
+        }
     }
 }
 

@@ -52,6 +52,13 @@ impl Extents {
         }
     }
 
+    /// Takes in how much is in files by somebody else's account, if that is more.
+    pub(crate) fn extend(&mut self, date: Date, extent: Extent) {
+        if self.of(date).slots < extent.slots {
+            self.set(date, extent);
+        }
+    }
+
     pub(crate) fn dates(&self) -> impl Iterator<Item = Date> {
         self.0.iter().map(|(date, _)| *date)
     }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use gapless_engine::date::Date;
-
 use super::entry::Key;
 
 /// What the writer knows of each entry: the CRC of its value. Four bytes an entry.
@@ -11,7 +9,6 @@ use super::entry::Key;
 pub(crate) struct Digest {
     accounts: Vec<Option<u32>>,
     cards: Vec<Option<u32>>,
-    records: BTreeMap<Date, Vec<Option<u32>>>,
     /// Mark and residue: a few.
     others: BTreeMap<Key, u32>,
     entries: u64,
@@ -39,9 +36,6 @@ impl Digest {
         match key {
             Key::Accounts(chunk) => set(&mut self.accounts, chunk, crc),
             Key::Cards(chunk) => set(&mut self.cards, chunk, crc),
-            Key::Records(date, chunk) => {
-                set(self.records.entry(date).or_default(), chunk, crc);
-            }
             other => {
                 self.others.insert(other, crc);
             }
@@ -53,10 +47,6 @@ impl Digest {
         let old = match key {
             Key::Accounts(chunk) => unset(&mut self.accounts, chunk),
             Key::Cards(chunk) => unset(&mut self.cards, chunk),
-            Key::Records(date, chunk) => self
-                .records
-                .get_mut(&date)
-                .and_then(|table| unset(table, chunk)),
             other => self.others.remove(&other),
         };
         if let Some(crc) = old {
@@ -65,15 +55,9 @@ impl Digest {
         }
     }
 
-    /// Mark, pieces of residue, and records: what may have to go.
+    /// Mark and pieces of residue: what may have to go.
     pub(crate) fn removable(&self) -> impl Iterator<Item = Key> + '_ {
-        let records = self.records.iter().flat_map(|(date, table)| {
-            (0..)
-                .zip(table)
-                .filter(|(_, crc)| crc.is_some())
-                .map(|(chunk, _)| Key::Records(*date, chunk))
-        });
-        self.others.keys().copied().chain(records)
+        self.others.keys().copied()
     }
 
     /// How many entries there are.

@@ -6,8 +6,6 @@
 
 use gapless_engine::AccountRow;
 use gapless_engine::CardRow;
-use gapless_engine::Record;
-use gapless_engine::date::Date;
 
 /// Rows of accounts in one entry. Entries of about 1.3 KB take the least memory
 /// (measured with a million rows: 25 MB; twice the size takes 45 MB, since sled
@@ -15,8 +13,6 @@ use gapless_engine::date::Date;
 pub(crate) const ACCOUNTS_PER_CHUNK: u32 = 16;
 /// Rows of cards in one entry.
 pub(crate) const CARDS_PER_CHUNK: u32 = 32;
-/// Remembered transactions in one entry.
-pub(crate) const RECORDS_PER_CHUNK: u32 = 32;
 /// Bytes of residue in one entry.
 pub(crate) const RESIDUE_PER_ENTRY: usize = 1_400;
 /// Entries in one batch: at most 256 rows of accounts or cards.
@@ -32,14 +28,12 @@ const _: () = assert!(18 * (MAX_VALUE + 16) < 128 * 1024);
 const _: () = assert!(RESIDUE_PER_ENTRY + OVERHEAD <= MAX_VALUE);
 const _: () = assert!(ACCOUNTS_PER_CHUNK as usize * AccountRow::BYTES + OVERHEAD <= MAX_VALUE);
 const _: () = assert!(CARDS_PER_CHUNK as usize * CardRow::BYTES + OVERHEAD <= MAX_VALUE);
-const _: () = assert!(RECORDS_PER_CHUNK as usize * Record::BYTES + OVERHEAD <= MAX_VALUE);
 
 const DIGEST: u8 = 0;
 const MARK: u8 = 1;
 const RESIDUE: u8 = 2;
 const ACCOUNTS: u8 = 3;
 const CARDS: u8 = 4;
-const RECORDS: u8 = 5;
 
 /// Version of this layout.
 const VERSION: u8 = 1;
@@ -60,8 +54,6 @@ pub(crate) enum Key {
     Accounts(u32),
     /// Card rows `chunk * CARDS_PER_CHUNK ..`.
     Cards(u32),
-    /// Remembered transactions of a business date, `chunk * RECORDS_PER_CHUNK ..`.
-    Records(Date, u32),
 }
 
 impl Key {
@@ -74,11 +66,6 @@ impl Key {
             }
             Self::Cards(chunk) => {
                 bytes.push(CARDS);
-                bytes.extend_from_slice(&chunk.to_be_bytes());
-            }
-            Self::Records(date, chunk) => {
-                bytes.push(RECORDS);
-                bytes.extend_from_slice(&date.0.to_be_bytes());
                 bytes.extend_from_slice(&chunk.to_be_bytes());
             }
             Self::Residue(slot, piece) => {
@@ -96,13 +83,6 @@ impl Key {
         Some(match *kind {
             ACCOUNTS => Self::Accounts(u32::from_be_bytes(rest.try_into().ok()?)),
             CARDS => Self::Cards(u32::from_be_bytes(rest.try_into().ok()?)),
-            RECORDS => {
-                let (date, chunk) = rest.split_first_chunk::<2>()?;
-                Self::Records(
-                    Date(u16::from_be_bytes(*date)),
-                    u32::from_be_bytes(chunk.try_into().ok()?),
-                )
-            }
             RESIDUE => {
                 let (slot, piece) = rest.split_first()?;
                 Self::Residue(*slot, u32::from_be_bytes(piece.try_into().ok()?))
@@ -145,7 +125,6 @@ mod tests {
             Key::Accounts(0),
             Key::Accounts(u32::MAX),
             Key::Cards(7),
-            Key::Records(Date(20_000), 3),
             Key::Residue(1, 9),
             Key::Mark,
             Key::Digest,

@@ -3,13 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gapless_engine::date::Date;
-
 use super::actor::{SledActor, SledError, SledOptions, Write};
 use super::digest::Digest;
-use super::entry::{
-    self, ACCOUNTS_PER_CHUNK, CARDS_PER_CHUNK, Key, RECORDS_PER_CHUNK, RESIDUE_PER_ENTRY,
-};
+use super::entry::{self, ACCOUNTS_PER_CHUNK, CARDS_PER_CHUNK, Key, RESIDUE_PER_ENTRY};
 use super::mark::Mark;
 use crate::format::{Item, Sizes};
 
@@ -107,20 +103,12 @@ impl RowStore {
         self.actor.sync()
     }
 
-    /// Entries that the mark no longer needs: pieces of the other residue slot,
-    /// and records of generations that are gone, or that are in files.
-    pub(crate) fn surplus(&self, mark: &Mark, limit: usize) -> Vec<Key> {
+    /// Entries that the mark no longer needs: pieces of the other residue slot.
+    pub(crate) fn surplus(&self, limit: usize) -> Vec<Key> {
         let other = self.free_slot();
         self.digest
             .removable()
-            .filter(|key| match key {
-                Key::Residue(slot, _) => *slot == other,
-                Key::Records(date, chunk) => {
-                    !mark.generations.iter().any(|(kept, _)| kept == date)
-                        || chunk * RECORDS_PER_CHUNK < mark.files.of(*date).slots
-                }
-                _ => false,
-            })
+            .filter(|key| matches!(key, Key::Residue(slot, _) if *slot == other))
             .take(limit)
             .collect()
     }
@@ -161,7 +149,6 @@ struct Reading {
     residue: BTreeMap<(u8, u32), Vec<u8>>,
     accounts: u32,
     cards: u32,
-    records: BTreeMap<Date, u64>,
 }
 
 fn damaged(what: &str, key: &[u8]) -> RowsError {
@@ -187,16 +174,12 @@ impl Reading {
                     return Err(RowsError::OtherFormat);
                 }
                 each(Item::Mark(mark.uuid, mark.seq)).map_err(RowsError::Refused)?;
-                for (date, extent) in &mark.files.0 {
-                    each(Item::Files(*date, *extent)).map_err(RowsError::Refused)?;
-                    self.records.insert(*date, extent.slots.into());
-                }
                 self.mark = Some(mark);
             }
             Key::Residue(slot, piece) => {
                 self.residue.insert((slot, piece), payload.to_vec());
             }
-            Key::Accounts(_) | Key::Cards(_) | Key::Records(..) => {
+            Key::Accounts(_) | Key::Cards(_) => {
                 let Some(mark) = &self.mark else {
                     return Err(if self.stored.is_some() {
                         RowsError::Unmarked
@@ -204,12 +187,6 @@ impl Reading {
                         damaged("digest and mark are gone", name)
                     });
                 };
-                if let Key::Records(date, chunk) = key
-                    && u64::from(chunk * RECORDS_PER_CHUNK) < mark.files.of(date).slots.into()
-                {
-                    // It is in a file by now, and has not been taken off yet.
-                    return Ok(());
-                }
                 let rows = Rows {
                     key,
                     items,
@@ -218,11 +195,6 @@ impl Reading {
                 let (next, due) = match key {
                     Key::Accounts(_) => (u64::from(self.accounts), u64::from(mark.accounts)),
                     Key::Cards(_) => (u64::from(self.cards), u64::from(mark.cards)),
-                    Key::Records(date, _) => {
-                        let due = mark.generations.iter().find(|(kept, _)| *kept == date);
-                        let seen = self.records.get(&date).copied();
-                        (seen.unwrap_or(0), due.map_or(0, |(_, len)| *len))
-                    }
                     _ => (0, 0),
                 };
                 let next = rows
@@ -231,9 +203,6 @@ impl Reading {
                 match key {
                     Key::Accounts(_) => self.accounts = u32::try_from(next).unwrap_or(u32::MAX),
                     Key::Cards(_) => self.cards = u32::try_from(next).unwrap_or(u32::MAX),
-                    Key::Records(date, _) => {
-                        self.records.insert(date, next);
-                    }
                     _ => {}
                 }
             }
@@ -263,10 +232,6 @@ impl Reading {
         let mark = self.mark.take().ok_or(RowsError::Unmarked)?;
         whole(self.accounts == mark.accounts, "account rows are missing")?;
         whole(self.cards == mark.cards, "card rows are missing")?;
-        for (date, len) in &mark.generations {
-            let seen = self.records.get(date).copied().unwrap_or_default();
-            whole(seen == *len, "remembered transactions are missing")?;
-        }
         let mut residue = Vec::new();
         for ((slot, _), piece) in &self.residue {
             if *slot == mark.slot {
@@ -300,11 +265,10 @@ impl Rows<'_> {
         due: u64,
         each: &mut impl FnMut(Item<'_>) -> Result<(), String>,
     ) -> Result<u64, Option<RowsError>> {
-        let [account, card, record] = sizes.map(usize::from);
+        let [account, card, _] = sizes.map(usize::from);
         let (first, size) = match self.key {
             Key::Accounts(chunk) => (u64::from(chunk) * u64::from(ACCOUNTS_PER_CHUNK), account),
             Key::Cards(chunk) => (u64::from(chunk) * u64::from(CARDS_PER_CHUNK), card),
-            Key::Records(_, chunk) => (u64::from(chunk) * u64::from(RECORDS_PER_CHUNK), record),
             _ => return Ok(next),
         };
         if self.payload.len() != size * usize::from(self.items) {
@@ -328,7 +292,6 @@ impl Rows<'_> {
             each(match self.key {
                 Key::Accounts(_) => Item::Account(ix, row),
                 Key::Cards(_) => Item::Card(ix, row),
-                Key::Records(date, _) => Item::Record(date, row),
                 _ => continue,
             })
             .map_err(|what| Some(RowsError::Refused(what)))?;

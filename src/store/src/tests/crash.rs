@@ -78,14 +78,7 @@ fn note_touched(house: &House, live: &gapless_engine::Engine, from: u64, dirty: 
                 gapless_engine::Row::Account(ix) => dirty.account(ix.0),
                 gapless_engine::Row::Card(ix) => dirty.card(ix.0),
             });
-            live.flagged(&event, |date, position| dirty.record(date, position.into()));
             rest = after;
-        }
-    }
-    // Records are appended only: their newest chunks are marked whole.
-    for (date, len) in live.generations() {
-        for position in u64::from(len).saturating_sub(256)..u64::from(len) {
-            dirty.record(date, position);
         }
     }
 }

@@ -94,6 +94,7 @@ impl<'e> Compare<'e> {
                     format!("remembered transaction {position} of {date}")
                 })
             }
+            Item::Slot(date, record) => self.item(Item::Record(date, &record.to_bytes())),
             Item::Residue(bytes) => {
                 self.residue.extend_from_slice(bytes);
                 Ok(())

@@ -21,8 +21,8 @@ use gapless_journal::{Disk, DiskLock, JournalError, Reader, scan};
 
 use crate::base::{self, BaseError, BaseName};
 use crate::follower::sled_options;
-use crate::format::SIZES;
-use crate::load::feed;
+use crate::format::{Item, SIZES};
+use crate::load::{Past, RecallError, feed};
 use crate::options::{Dirs, StoreOptions};
 use crate::remembered::Archive;
 use crate::rows::store::RowStore;
@@ -363,10 +363,16 @@ impl Run<'_> {
             indexed: false,
             capacity,
         });
+        let mut residue = Vec::new();
         let read = RowStore::open(&copy.0, &sled_options(&StoreOptions::default()))
             .map_err(Into::into)
             .and_then(|mut store| {
-                store.read(SIZES, |item| feed(&mut loader, Some(&self.archive), item))
+                store.read(SIZES, |item| {
+                    if let Item::Residue(bytes) = item {
+                        residue = bytes.to_vec();
+                    }
+                    feed(&mut loader, Some(&self.archive), item)
+                })
             });
         let mark = match read {
             Ok(mark) => mark,
@@ -395,6 +401,33 @@ impl Run<'_> {
                 mark.seq
             ));
             return Ok(None);
+        }
+        if mark.seq > head {
+            return Err(bad(format!(
+                "they are ahead of the journal, which ends at {head}"
+            )));
+        }
+        let past = Past {
+            disk: self.disk,
+            dirs: self.dirs,
+            journal: (first, head),
+        };
+        match past.recall(&mark, &residue, |item| {
+            feed(&mut loader, Some(&self.archive), item)
+        }) {
+            Ok(()) => {}
+            Err(RecallError::Older(what)) => {
+                notes.push(format!("sled's rows are left out: {what}"));
+                return Ok(None);
+            }
+            Err(RecallError::Because(what)) => return Err(bad(what)),
+            Err(RecallError::Journal(error)) => return Err(error.into()),
+            Err(RecallError::Io(source)) => {
+                return Err(VerifyError::Io {
+                    action: "list the base files",
+                    source,
+                });
+            }
         }
         let mut engine = loader.finish().map_err(|error| bad(error.to_string()))?;
         if mark.seq > head || engine.consistent_from() > head {

@@ -1,0 +1,218 @@
+//! What sled's rows leave out: the transactions remembered at their mark. They come from
+//! the newest base file, and behind it from the journal, which names each of them anyway:
+//! stored as rows they would be most of what a checkpoint writes.
+
+use std::io;
+use std::sync::Arc;
+
+use gapless_engine::date::Date;
+use gapless_engine::ids::Seq;
+use gapless_engine::{Event, Recall};
+use gapless_journal::{Disk, JournalError, Reader};
+
+use crate::base::{self, BaseName};
+use crate::format::Item;
+use crate::options::Dirs;
+use crate::remembered::Extents;
+use crate::rows::mark::Mark;
+
+/// Why the rows cannot be completed.
+#[derive(Debug)]
+pub(crate) enum RecallError {
+    /// Another source does better: nothing is wrong.
+    Older(String),
+    /// Another source may do better.
+    Because(String),
+    /// Durable groups cannot be read.
+    Journal(JournalError),
+    /// Base files cannot be listed.
+    Io(io::Error),
+}
+
+impl From<JournalError> for RecallError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// Where the records begin that are not in files of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    Base(BaseName),
+    FirstEvent,
+}
+
+/// Journal and base files, and what of them may be relied on.
+pub(crate) struct Past<'a> {
+    pub(crate) disk: &'a Arc<dyn Disk>,
+    pub(crate) dirs: &'a Dirs,
+    /// The oldest sequence that the journal keeps, and its last.
+    pub(crate) journal: (Seq, Seq),
+}
+
+/// Slots of each date that were met.
+#[derive(Debug, Default)]
+struct Met(Vec<(Date, u32)>);
+
+impl Met {
+    fn begin(&mut self, date: Date, slots: u32) {
+        self.0.push((date, slots));
+    }
+
+    fn of(&self, date: Date) -> u32 {
+        let found = self.0.iter().find(|(of, _)| *of == date);
+        found.map_or(0, |(_, slots)| *slots)
+    }
+
+    /// The position of the next one.
+    fn next(&mut self, date: Date) -> u32 {
+        if let Some((_, slots)) = self.0.iter_mut().find(|(of, _)| *of == date) {
+            *slots += 1;
+            return *slots - 1;
+        }
+        self.begin(date, 1);
+        0
+    }
+}
+
+impl Past<'_> {
+    /// Gives `each` what was remembered at the mark of rows with this residue, in the
+    /// order in which a loader takes it.
+    pub(crate) fn recall(
+        &self,
+        mark: &Mark,
+        residue: &[u8],
+        mut each: impl FnMut(Item<'_>) -> Result<(), String>,
+    ) -> Result<(), RecallError> {
+        let because = |what: String| Err(RecallError::Because(what));
+        let from = self.begin(mark.seq)?;
+        let mut met = Met::default();
+        let mut files = mark.files.clone();
+        let mut earlier = None;
+        let Some(recall) = Recall::new(residue, None) else {
+            return because("the residue cannot be read".to_owned());
+        };
+        let mut begun = 0;
+        if let Begin::Base(name) = from {
+            let path = self.dirs.bases.join(name.file());
+            let broken = |error: base::BaseError| RecallError::Because(error.to_string());
+            let header = base::header(&**self.disk, &path).map_err(broken)?;
+            if header.uuid != mark.uuid {
+                return because(format!("{} belongs to another journal", path.display()));
+            }
+            for (date, extent) in &header.counts.files.0 {
+                met.begin(*date, extent.slots);
+                files.extend(*date, *extent);
+            }
+            give_files(&files, &recall, &mut each).map_err(RecallError::Because)?;
+            let mut of_base = Vec::new();
+            base::read(&**self.disk, &path, |item| match item {
+                Item::Record(date, _) => {
+                    let is_left = met.next(date) >= files.of(date).slots;
+                    if is_left && recall.keeps(date) {
+                        each(item)
+                    } else {
+                        Ok(())
+                    }
+                }
+                Item::Residue(residue) => {
+                    of_base = residue.to_vec();
+                    Ok(())
+                }
+                _ => Ok(()),
+            })
+            .map_err(broken)?;
+            earlier = Some(of_base);
+            begun = name.0;
+        } else {
+            give_files(&files, &recall, &mut each).map_err(RecallError::Because)?;
+        }
+        if begun < mark.seq {
+            let Some(recall) = Recall::new(residue, earlier.as_deref()) else {
+                return because("the residue of the base file cannot be read".to_owned());
+            };
+            self.walk((begun + 1, mark.seq), recall, &files, &mut met, &mut each)?;
+        }
+        for (date, due) in recall.generations() {
+            let found = met.of(date);
+            if found != due {
+                let what = format!("{found} transactions of {date} are remembered, not {due}");
+                return because(what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where to begin for a mark at `seq`.
+    fn begin(&self, seq: Seq) -> Result<Begin, RecallError> {
+        let because = |what: String| Err(RecallError::Because(what));
+        let (first, _) = self.journal;
+        let bases = base::list(&**self.disk, &self.dirs.bases, false).map_err(RecallError::Io)?;
+        match bases.first() {
+            Some(base) if base.0 > seq => Err(RecallError::Older(format!(
+                "its mark is at event {seq}, and a newer base file is there, of event {}",
+                base.0
+            ))),
+            Some(base) if base.0 + 1 >= first => Ok(Begin::Base(*base)),
+            None if first <= 1 => Ok(Begin::FirstEvent),
+            _ => because(format!(
+                "it does not hold what was remembered, the journal is kept from event {first} on, \
+                 and no base file reaches up to there"
+            )),
+        }
+    }
+
+    fn walk(
+        &self,
+        (from, until): (Seq, Seq),
+        mut recall: Recall,
+        files: &Extents,
+        met: &mut Met,
+        each: &mut impl FnMut(Item<'_>) -> Result<(), String>,
+    ) -> Result<(), RecallError> {
+        let (_, head) = self.journal;
+        let mut reader = Reader::open(Arc::clone(self.disk), self.dirs.journal.clone(), from)?;
+        let mut event = Event::BLANK;
+        let mut next = from;
+        while next <= until {
+            let Some(group) = reader.next(head)? else {
+                let what = format!("the journal ends before event {next}");
+                return Err(RecallError::Because(what));
+            };
+            let mut rest = group.events;
+            while !rest.is_empty() && next <= until {
+                rest = event.decode_from(rest).map_err(|error| {
+                    RecallError::Because(format!("event {next} of the journal: {error}"))
+                })?;
+                if event.seq < next {
+                    continue;
+                }
+                if event.seq > next {
+                    let what = format!("event {} follows where {next} is due", event.seq);
+                    return Err(RecallError::Because(what));
+                }
+                next += 1;
+                recall
+                    .slots(&event, |date, record| {
+                        if met.next(date) >= files.of(date).slots {
+                            each(Item::Slot(date, record))
+                        } else {
+                            Ok(())
+                        }
+                    })
+                    .map_err(RecallError::Because)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn give_files(
+    files: &Extents,
+    recall: &Recall,
+    each: &mut impl FnMut(Item<'_>) -> Result<(), String>,
+) -> Result<(), String> {
+    let kept = files.0.iter().filter(|(date, _)| recall.keeps(*date));
+    kept.into_iter()
+        .try_for_each(|(date, extent)| each(Item::Files(*date, *extent)))
+}
