@@ -10,7 +10,7 @@
 
 mod common;
 use common::requests::*;
-use common::stored::{events, image, reload};
+use common::stored::{events, image, recall, reload};
 use common::*;
 use gapless_engine::command::*;
 use gapless_engine::date::Date;
@@ -175,6 +175,7 @@ proptest! {
         at in 0..100usize,
         behind in 0..40usize,
         every in 1..4u32,
+        before in 0..100usize,
     ) {
         let mut bank = Bank::open();
         for request in requests {
@@ -182,6 +183,7 @@ proptest! {
         }
         let events = events(&bank.log);
         let at = at.min(events.len());
+        let before = at.saturating_sub(before);
         let later = (at + behind).min(events.len());
         let stopped = |end: usize| {
             let mut engine = Engine::new(FOLLOWER);
@@ -206,6 +208,17 @@ proptest! {
             prop_assert_eq!(loaded.divergence(), None);
             prop_assert_eq!(audit(&loaded), Ok(()));
             prop_assert!(image(&loaded) == image(&bank.engine));
+            // What is remembered, out of the journal behind an earlier state; or all of it.
+            for from in [before, 0] {
+                let (base, journal) = (stopped(from), &events[from..later]);
+                let mut loaded = recall(&base, journal, &mark, &ahead, options);
+                for event in &events[at..] {
+                    prop_assert_eq!(loaded.check(event), Ok(()));
+                    loaded.apply(event);
+                }
+                prop_assert_eq!(audit(&loaded), Ok(()));
+                prop_assert!(image(&loaded) == image(&bank.engine));
+            }
         }
     }
 

@@ -36,8 +36,7 @@ pub fn image(engine: &Engine) -> (u64, Vec<u8>, Vec<Vec<u8>>) {
     (engine.state_hash(), engine.residue(), rows)
 }
 
-/// Stores rows as they are in `ahead`, all else as in `mark`, and loads that.
-pub fn reload(mark: &Engine, ahead: &Engine, every: u32, options: Options) -> Engine {
+fn rows(mark: &Engine, ahead: &Engine, every: u32, options: Options) -> Loader {
     let mut loader = Engine::loader(options);
     // Every so many rows were stored later than the mark.
     let row_of = |ix: u32| {
@@ -57,6 +56,47 @@ pub fn reload(mark: &Engine, ahead: &Engine, every: u32, options: Options) -> En
             loader.card(CardIx(ix), &row.to_bytes()).unwrap();
         }
     }
+    loader
+}
+
+/// Loads rows as they are in `ahead`, records as they are in `base`, and those that the
+/// `events` from there to the mark bring.
+pub fn recall(
+    base: &Engine,
+    events: &[Event],
+    mark: &Engine,
+    ahead: &Engine,
+    options: Options,
+) -> Engine {
+    let mut loader = rows(mark, ahead, 1, options);
+    let earlier = base.residue();
+    let earlier = (base.last_seq() > 0).then_some(&earlier[..]);
+    let mut recall = Recall::new(&mark.residue(), earlier).unwrap();
+    for (date, len) in base.generations() {
+        for slot in base
+            .record_bytes(date, 0..len)
+            .filter(|_| recall.keeps(date))
+        {
+            loader.record(date, &slot).unwrap();
+        }
+    }
+    for event in events {
+        recall
+            .slots(event, |date, record| loader.slot(date, record))
+            .unwrap();
+    }
+    let lens: Vec<_> = recall.generations().collect();
+    assert_eq!(lens, mark.generations().collect::<Vec<_>>());
+    for (date, len) in lens {
+        assert_eq!(loader.engine().generation_len(date), len);
+    }
+    loader.residue(&mark.residue()).unwrap();
+    loader.finish().unwrap()
+}
+
+/// Stores rows as they are in `ahead`, all else as in `mark`, and loads that.
+pub fn reload(mark: &Engine, ahead: &Engine, every: u32, options: Options) -> Engine {
+    let mut loader = rows(mark, ahead, every, options);
     // Of the remembered transactions, those beyond the mark may have been stored
     // as well, or not; marks on older ones are as of later in any case.
     let counted: std::collections::BTreeMap<_, _> = mark.generations().collect();
