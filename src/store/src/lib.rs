@@ -4,8 +4,8 @@
 //! faster and lets the journal be cut: [`load`] recovers two instances of the
 //! core from the newest usable source and the journal behind it; the
 //! [`Follower`] applies the durable groups to the second of them, and writes
-//! sled rows (checkpoints) and base files from it; [`verify`] recomputes
-//! everything from the oldest base and the journal.
+//! sled rows of accounts and cards (checkpoints) and base files of everything from it;
+//! [`verify`] recomputes everything from the oldest base and the journal.
 //!
 //! # What may be relied on
 //! - Nothing here ever holds what the journal does not: only durable groups
