@@ -208,29 +208,22 @@ impl Session {
         {
             return Taken::Replied(replied);
         }
-        let intake = match adapter.intake(&message, &mut self.scratch) {
-            // A day that is none is as wrong as one that is missing.
-            Intake::NetworkCutover(cutover) => cutover.request(today).map_or(
-                Intake::Answer(crate::adapter::Refusal {
-                    code: ResponseCode::FormatError,
-                    fault: None,
-                }),
-                Intake::Engine,
-            ),
-            other => other,
-        };
-        match intake {
-            Intake::Engine(request) => {
-                let refusal = if !self.is_open() {
-                    Refusal::NotSignedOn
-                } else if let Some(tag) = self.in_flight.insert(&message, tpdu, now) {
-                    return Taken::Submit(tag, request);
-                } else {
-                    Refusal::LinkLimit
-                };
-                let (code, note) = (ResponseCode::IssuerUnavailable, Note::Refused(refusal));
-                self.answer(&message, tpdu, code, Some(note), today, out)
-            }
+        match adapter.intake(&message, &mut self.scratch) {
+            Intake::Engine(request) => match self.keep(&message, tpdu, now) {
+                Ok(tag) => Taken::Submit(tag, request),
+                Err(refusal) => self.shut(&message, tpdu, refusal, today, out),
+            },
+            Intake::NetworkCutover(cutover) => match cutover.request(today) {
+                Some(request) => match self.keep(&message, tpdu, now) {
+                    Ok(tag) => Taken::Submit(tag, request),
+                    Err(refusal) => self.shut(&message, tpdu, refusal, today, out),
+                },
+                // A day that is none is as wrong as one that is missing.
+                None => {
+                    let code = ResponseCode::FormatError;
+                    self.answer(&message, tpdu, code, None, today, out)
+                }
+            },
             Intake::Management(purpose) => {
                 self.sign(purpose, now);
                 self.answer(&message, tpdu, ResponseCode::Approved, None, today, out)
@@ -245,10 +238,36 @@ impl Session {
                     self.answer(&message, tpdu, refusal.code, note, today, out)
                 }
             },
-            // Made a request above.
-            Intake::NetworkCutover(_) => Taken::Ignored(Note::NotForUs(Ignored::MessageType)),
             Intake::Ignore(why) => Taken::Ignored(Note::NotForUs(why)),
         }
+    }
+
+    /// Keeps a request until it is answered, if it may come in; its tag.
+    fn keep(
+        &mut self,
+        message: &Message<'_>,
+        tpdu: Option<Tpdu>,
+        now: Instant,
+    ) -> Result<u32, Refusal> {
+        if !self.is_open() {
+            return Err(Refusal::NotSignedOn);
+        }
+        let tag = self.in_flight.insert(message, tpdu, now);
+        tag.ok_or(Refusal::LinkLimit)
+    }
+
+    /// Refuses a request at the door.
+    #[cold]
+    fn shut(
+        &self,
+        message: &Message<'_>,
+        tpdu: Option<Tpdu>,
+        refusal: Refusal,
+        today: Date,
+        out: &mut Vec<u8>,
+    ) -> Taken {
+        let (code, note) = (ResponseCode::IssuerUnavailable, Note::Refused(refusal));
+        self.answer(message, tpdu, code, Some(note), today, out)
     }
 
     fn sign(&mut self, purpose: Management, now: Instant) {

@@ -403,29 +403,29 @@ impl Core {
     /// clock, and with one hold of the journal's lock, which its thread must not be
     /// kept waiting for while the engine decides.
     ///
-    /// Returns the first that needs what is in files; it and those behind it are not
-    /// decided.
+    /// Returns the place of the first that needs what is in files; it and those behind it
+    /// are not decided. Commands stay where they are: each is some 240 bytes.
     pub(super) fn execute_read(
         &mut self,
-        read: &mut impl Iterator<Item = (u32, Command)>,
+        read: &mut [(u32, Command)],
         mut told: impl FnMut(u32, Outcome),
-    ) -> Option<(u32, Command)> {
+    ) -> Option<usize> {
         let time_us = self.now_us();
         let day = self.calendar.at(time_us);
-        for (tag, mut command) in read {
+        for (at, (tag, command)) in read.iter_mut().enumerate() {
             (command.time_us, command.day) = (time_us, day);
             self.mind_networks(&mut command.request, time_us);
-            let outcome = match self.engine.execute(&command, &mut self.events) {
+            let outcome = match self.engine.execute(command, &mut self.events) {
                 Answer::Message(outcome) => outcome,
                 Answer::Night(outcome) => self.cutover_outcome(outcome),
                 // Only messages come from links; another answer would be a fault of ours.
                 Answer::Put(_) | Answer::Done => self.malfunction(),
                 Answer::Wanting => {
                     self.hand_over();
-                    return Some((tag, command));
+                    return Some(at);
                 }
             };
-            told(tag, outcome);
+            told(*tag, outcome);
             if self.events.len() >= HAND_OVER_BYTES {
                 self.hand_over();
             }

@@ -129,22 +129,17 @@ impl LinkPort {
             core.engine
                 .prepare(self.taken.iter().map(|(_, command)| &command.request));
         }
-        let before = self.taken.len();
         let outstanding = &mut self.outstanding;
-        let mut read = self.taken.drain(..);
-        let unread = core.execute_read(&mut read, |tag, outcome| {
+        let unread = core.execute_read(&mut self.taken, |tag, outcome| {
             outstanding.push_back((tag, outcome));
         });
-        let mut wanted = None;
-        if let Some(first) = unread {
-            let rest: Vec<_> = std::iter::once(first).chain(read).collect();
-            let behind = rest.iter().skip(1).map(|(_, command)| command.request);
-            wanted = Some(core.wanted(behind));
-            core.settled(before - rest.len());
-            self.taken = rest;
-        } else {
-            core.settled(before);
-        }
+        let decided = unread.unwrap_or(self.taken.len());
+        core.settled(decided);
+        self.taken.drain(..decided);
+        let wanted = unread.map(|_| {
+            let behind = self.taken.iter().skip(1);
+            core.wanted(behind.map(|(_, command)| command.request))
+        });
         // More of the same read is to come: it ends with that.
         let is_on_its_way = wanted.is_none() && core.flush_read(&self.shared.gauges);
         drop(core);
