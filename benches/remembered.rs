@@ -135,6 +135,7 @@ fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
         *most = took.max(*most);
     }));
     let mut filled = 0;
+    let mut control = process::Control::default();
     while filled < fill {
         // The follower is not left so far behind that requests would be refused.
         let some = (in_memory / 16).min(fill - filled);
@@ -145,6 +146,9 @@ fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
             bank.let_go();
             std::thread::yield_now();
         }
+        // As long in all as the steps have taken.
+        let spent: u64 = longest.borrow().values().map(|(_, sum, _)| sum).sum();
+        control.run(spent.saturating_sub(control.steps.1));
     }
     let fetched = bank.fetched;
     let counts = bank.live.counts();
@@ -169,11 +173,13 @@ fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
         println!("{REPEATS} repeats of old ones: {blocks} blocks fetched, {each:.1} us each");
     }
     let longest = longest.borrow();
-    for (what, (count, sum, most)) in longest.iter() {
+    let beside = ("arithmetic alone", control.steps);
+    let all = longest.iter().map(|(what, steps)| (*what, *steps));
+    for (what, (count, sum, most)) in all.chain([beside]) {
         println!(
             "{what}: {count} times, {:.2} us CPU on average, {:.1} at most",
-            *sum as f64 / *count as f64 / 1e3,
-            *most as f64 / 1e3
+            sum as f64 / count as f64 / 1e3,
+            most as f64 / 1e3
         );
     }
     let most = longest.values().map(|(.., most)| *most).max().unwrap();

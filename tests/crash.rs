@@ -324,14 +324,14 @@ impl Campaign {
                 assert!(self.damaged_bases > 0 && starts_from("base file") > 0);
             }
         }
-        // A kill alone is no reason to throw sled away, unless it came before the first
-        // checkpoint, or a newer base does better.
+        // A kill alone is no reason to set sled aside, unless it came before the first
+        // checkpoint. Nor is a damaged base file.
         let thrown_away: Vec<&str> = log
             .lines()
-            .filter(|line| line.contains("recover") && line.contains("sled is set aside"))
             .filter(|line| {
-                !line.contains("no checkpoint was ever finished") && !line.contains("its mark is ")
+                line.contains("gapless_store::load") && line.contains("sled is set aside")
             })
+            .filter(|line| !line.contains("no checkpoint was ever finished"))
             .collect();
         for line in &thrown_away {
             eprintln!("  {line}");

@@ -65,7 +65,7 @@ impl Engine {
         if recall::marks(r) {
             for reference in [r.original, r.linked] {
                 if reference.is_some() {
-                    self.memory.set_reversed(reference);
+                    self.memory.mark(reference, r.business_date);
                     self.hashes.rolled = mix::mix2(self.hashes.rolled, u64::from(reference.0));
                 }
             }

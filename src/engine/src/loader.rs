@@ -318,6 +318,7 @@ fn take_generations(
 ) -> Result<(), LoadError> {
     let counted = |date| residue.generations.iter().any(|(of, ..)| *of == date);
     let memory = &mut engine.memory;
+    memory.outliving.clone_from(&residue.outliving);
     // Of a date that the mark does not count yet, or no longer.
     for other in memory.generations.extract_if(.., |one| !counted(one.date)) {
         if other.spilled.slots > 0 {

@@ -47,6 +47,11 @@ pub(crate) struct Memory {
     pub spilled: u32,
     /// Bound of the others.
     pub most_in_memory: u32,
+    /// What reversals of an earlier date than its own mark as reversed: the reversal is
+    /// forgotten first, and its record then no longer says so at a start. An advice may
+    /// have the date after that of the request that it corrects, and their reversal the
+    /// request's. Rare.
+    pub outliving: Vec<RecordRef>,
     pub lent: Lent,
     pub notes: Notes,
     /// Told of memory that records are about to take.
@@ -66,6 +71,7 @@ impl Memory {
             used: 0,
             spilled: 0,
             most_in_memory: u32::MAX,
+            outliving: Vec::new(),
             lent: Lent::default(),
             notes: Notes::default(),
             reserved: UNTOLD,
@@ -252,6 +258,18 @@ impl Memory {
                 self.leaving.push(generation);
             }
         }
+        let mut outliving = std::mem::take(&mut self.outliving);
+        outliving.retain(|reference| self.at_tag(reference.tag()).is_some());
+        self.outliving = outliving;
+    }
+
+    /// Marks a record as reversed, by a reversal of this date.
+    pub fn mark(&mut self, reference: RecordRef, date: Date) {
+        self.set_reversed(reference);
+        let marked = self.at_tag(reference.tag());
+        if marked.is_some_and(|generation| generation.date > date) {
+            self.outliving.push(reference);
+        }
     }
 
     /// Gives back up to `slots` places of what is forgotten.
@@ -409,6 +427,7 @@ impl Memory {
                 }
             }
         }
+        marked.extend(&self.outliving);
         for reference in marked {
             self.set_reversed(reference);
         }

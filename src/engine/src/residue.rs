@@ -15,12 +15,15 @@ use crate::night::{DayEnd, NetworkClock, Night};
 use crate::night_codec::{put_sums, read_sums};
 use crate::reconcile::Books;
 use crate::reconcile_codec::{read_books, write_books};
+use crate::record::RecordRef;
 use crate::totals::{DateTotals, NetworkTotals, Tally, Totals};
 
-/// Version 2 adds the nights at the end, version 3 the reconciliations behind them.
-/// Version 3 is written only where there are any, so that a residue is the same,
-/// to the byte, as the older program wrote it.
-const VERSION: u8 = 3;
+/// Version 2 adds the nights at the end, version 3 the reconciliations behind them,
+/// version 4 the marks that outlive their reversals behind those. Versions 3 and 4 are
+/// written only where there are any, so that a residue is the same, to the byte, as the
+/// older program wrote it.
+const VERSION: u8 = 4;
+const WITHOUT_OUTLIVING: u8 = 3;
 const WITHOUT_RECONCILIATIONS: u8 = 2;
 const WITHOUT_NIGHTS: u8 = 1;
 
@@ -42,6 +45,8 @@ pub(crate) struct Residue {
     pub totals: Totals,
     pub night: Night,
     pub books: Books,
+    /// Marks that outlive their reversals.
+    pub outliving: Vec<RecordRef>,
 }
 
 impl Engine {
@@ -53,10 +58,13 @@ impl Engine {
             business_date: Date(0),
             key_check: 0,
         });
-        let version = if self.books.networks.is_empty() {
-            WITHOUT_RECONCILIATIONS
-        } else {
+        let outliving = &self.memory.outliving;
+        let version = if !outliving.is_empty() {
             VERSION
+        } else if !self.books.networks.is_empty() {
+            WITHOUT_OUTLIVING
+        } else {
+            WITHOUT_RECONCILIATIONS
         };
         out.extend([version, u8::from(self.genesis.is_some())]);
         out.extend(genesis.business_date.0.to_le_bytes());
@@ -94,8 +102,14 @@ impl Engine {
         write_exceptions(&mut out, &self.exceptions);
         write_totals(&mut out, &self.totals);
         write_night(&mut out, &self.night);
-        if version == VERSION {
+        if version >= WITHOUT_OUTLIVING {
             write_books(&mut out, &self.books);
+        }
+        if version == VERSION {
+            count(&mut out, outliving.len());
+            for reference in outliving {
+                out.extend(reference.0.to_le_bytes());
+            }
         }
         out
     }
@@ -222,7 +236,7 @@ pub(crate) fn bounded(from: &mut Reader<'_>, most: usize) -> Result<u32, Short> 
 fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
     let mut from = Reader::new(bytes);
     let [version, has_genesis] = from.array()?;
-    if ![VERSION, WITHOUT_RECONCILIATIONS, WITHOUT_NIGHTS].contains(&version) {
+    if !(WITHOUT_NIGHTS..=VERSION).contains(&version) {
         return Ok(None);
     }
     let genesis = Genesis {
@@ -272,11 +286,17 @@ fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
     } else {
         read_night(&mut from)?
     };
-    let books = if version == VERSION {
+    let books = if version >= WITHOUT_OUTLIVING {
         read_books(&mut from)?
     } else {
         Books::default()
     };
+    let mut outliving = Vec::new();
+    if version == VERSION {
+        for _ in 0..from.u32()? {
+            outliving.push(RecordRef(from.u32()?));
+        }
+    }
     from.end()?;
     Ok(Some(Residue {
         genesis: (has_genesis != 0).then_some(genesis),
@@ -293,6 +313,7 @@ fn read_checked(bytes: &[u8]) -> Result<Option<Residue>, Short> {
         totals,
         night,
         books,
+        outliving,
     }))
 }
 

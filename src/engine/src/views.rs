@@ -227,15 +227,6 @@ impl Engine {
             .map(|generation| (generation.date, generation.records.len()))
     }
 
-    /// Slots of the generation of a date.
-    #[must_use]
-    #[inline]
-    pub fn generation_len(&self, date: Date) -> u32 {
-        self.memory
-            .generation(date)
-            .map_or(0, |generation| generation.records.len())
-    }
-
     /// Slots of a generation as stored: [`Record::BYTES`] each, in order; none of those
     /// that are spilled.
     pub fn record_bytes(

@@ -175,6 +175,33 @@ fn reconciliations_are_read_and_written() {
     assert!(load(&residue).is_err());
 }
 
+/// Version 4 of the residue has a mark that outlives its reversal, behind all else.
+#[test]
+fn outliving_marks_are_read_and_written() {
+    let mut bank = Bank::open();
+    bank.run(
+        "
+        cutover D                    -> done
+        purchase cA 100 #1 de15=0315 -> 00 bdate=D
+        advice-purchase cA 130 #1    -> 00 bdate=D+1
+        reverse cA #2 of #1          -> 00 bdate=D
+        ",
+    );
+    let (name, bytes) = ("residue-outliving-v4.bin", bank.engine.residue());
+    if std::env::var_os("GAPLESS_WRITE_FIXTURES").is_some() {
+        std::fs::write(fixture(name), &bytes).unwrap();
+    }
+    let kept = std::fs::read(fixture(name)).unwrap();
+    assert!(
+        kept == bytes,
+        "{name} differs from what this version writes"
+    );
+    let loaded = common::stored::reload(&bank.engine, &bank.engine, 1, INDEXED);
+    assert!(loaded.residue() == bytes);
+    let mut loader = Engine::loader(INDEXED);
+    assert!(loader.residue(&bytes[..bytes.len() - 1]).is_err());
+}
+
 #[test]
 fn nights_of_version_1_are_read_and_written() {
     let bank = nights();

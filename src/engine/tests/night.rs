@@ -324,6 +324,42 @@ fn a_reversal_that_finds_only_the_advice_posts_nothing_and_is_an_exception() {
     bank.run("reverse cA #2 of #1 -> 00 exception=ReversalHalfFits A=870");
 }
 
+/// An advice has the date after that of the request that it corrects, and their reversal
+/// the request's. When that date is forgotten, the advice is still reversed: at a start as
+/// well.
+#[test]
+fn a_mark_outlives_the_reversal_that_made_it() {
+    let mut bank = bank(
+        "
+        cutover D                           -> done
+        purchase cA 100 #1 de15=0315        -> 00 bdate=D A=900
+        advice-purchase cA 130 #1           -> 00 bdate=D+1 A=870
+        reverse cA #2 of #1                 -> 00 bdate=D A=1000
+        freeze D                            -> done
+        seal D                              -> done
+        ",
+    );
+    for date in ["D+1", "D+2", "D+3", "D+4"] {
+        bank.run(&format!(
+            "cutover {date} -> done\n freeze {date} -> done\n seal {date} -> done"
+        ));
+    }
+    let dates: Vec<Date> = bank.engine.generations().map(|(date, _)| date).collect();
+    assert_eq!(dates, [day("D+1")], "D is forgotten");
+    let mut loaded = stored::reload(&bank.engine, &bank.engine, 1, INDEXED);
+    assert!(stored::image(&loaded) == stored::image(&bank.engine));
+    std::mem::swap(&mut bank.engine, &mut loaded);
+    // Its repeat is declined, and nothing is given back again.
+    bank.run("advice-purchase cA 130 #1 -> 05 repeat A=1000");
+    bank.run("reverse cA #3 of #1 -> 00 exception=ReversalHalfFits A=1000");
+    assert_eq!(audit(&bank.engine), Ok(()));
+    // With its date the mark is gone from what is stored.
+    let with = bank.engine.residue();
+    bank.run("cutover D+5 -> done\n freeze D+5 -> done\n seal D+5 -> done");
+    let without = bank.engine.residue();
+    assert_eq!((with[0], without[0]), (4, 2), "versions of the residue");
+}
+
 /// A transfer, its repeat, its reversal, that one's repeat; cutover, freeze and seal
 /// between any two of them. Both legs have one date, and the money is back at the end.
 #[test]

@@ -39,8 +39,8 @@ pub struct StoreOptions {
     /// Shortest time between the starts of two checkpoints.
     pub checkpoint_every: Duration,
     /// A checkpoint starts at once after so many events since the last mark,
-    /// and goes on without a pace after twice as many: this bounds the replay
-    /// at the next start.
+    /// and goes on without a pace after twice as many: this bounds what the next start
+    /// posts again (what is remembered it takes from behind the newest base file).
     pub checkpoint_after_events: u64,
     /// Pace of a checkpoint in bytes of rows a second.
     pub checkpoint_bytes_per_s: u64,

@@ -21,8 +21,8 @@ pub struct Replica {
     pub(crate) mark_files: Extents,
     /// What of the replica is in files.
     pub(crate) remembered: Remembered,
-    /// The base file that it was loaded from, 0 for none; `None`: from rows, and no
-    /// base file was read.
+    /// The newest base file that was found good, 0 for none; `None`: from rows, and none
+    /// was found bad.
     pub(crate) base: Option<Seq>,
 }
 

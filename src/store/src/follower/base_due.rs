@@ -26,7 +26,7 @@ pub(crate) struct BaseDue {
 
 impl BaseDue {
     /// At a start that has brought the state to `applied`. `loaded` is the base file
-    /// that it came from, 0 for none, if base files were asked at all.
+    /// that was good enough for it, 0 for none; `None`: nothing was wrong with any.
     pub(crate) fn new(bases: &Bases, applied: Seq, loaded: Option<Seq>) -> Self {
         let newest = bases.newest().unwrap_or_default();
         let events = applied.saturating_sub(newest);
@@ -70,7 +70,7 @@ impl BaseDue {
         let grown =
             self.events >= limits.base_after_events || self.bytes >= limits.base_after_bytes;
         // A state that is large is written as much less often. Not while there is but
-        // one to start from, should sled be lost as well.
+        // one to start from.
         let least = if bases.has_spare() {
             bases.newest_bytes().min(limits.base_after_growth)
         } else {

@@ -161,14 +161,14 @@ impl Loaders {
         Err(error.to_string())
     }
 
-    pub(super) fn finish(self) -> Result<Twin, Unfit> {
+    pub(super) fn finish(self) -> Result<Twin, Unloaded> {
         let finish = |loader: Loader| {
             self.remembered.finish(loader).map_err(|error| {
                 let full = match error {
                     Unloadable::Engine(error) => bound(error),
                     _ => None,
                 };
-                full.map_or_else(|| Unfit::Because(error.to_string()), Unfit::Full)
+                full.map_or_else(|| Unloaded::Because(error.to_string()), Unloaded::Full)
             })
         };
         Ok(Twin {
@@ -182,10 +182,8 @@ impl Loaders {
 }
 
 /// Why what was read cannot be used.
-pub(super) enum Unfit {
+pub(super) enum Unloaded {
     /// It is more than the engine is set up for.
     Full(&'static str),
-    /// Another source is of a later event: nothing is wrong.
-    Older(String),
     Because(String),
 }

@@ -3,29 +3,25 @@
 
 mod loaders;
 mod recalled;
+mod rows;
 mod twin;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use gapless_engine::ids::Seq;
-use gapless_engine::{AccountRow, Capacity, CardRow, Engine, Reserved};
+use gapless_engine::{Capacity, Engine, Reserved};
 use gapless_journal::{Disk, JournalError, Recovered};
 
 use crate::base::{self, BaseName};
 use crate::codec::hex;
-use crate::follower::sled_options;
-use crate::format::{Item, SIZES};
 use crate::options::{Dirs, StoreOptions};
 use crate::remembered::Archive;
 use crate::replica::Replica;
-use crate::rows::aside;
-use crate::rows::mark::Mark;
-use crate::rows::store::{RowStore, RowsError};
-use loaders::{Loaders, Unfit, archive, full_of};
+use loaders::{Loaders, Unloaded, archive, full_of};
+use rows::{FromRows, Unfit, from_rows};
 use twin::{ReplayError, Twin, replay};
 
 pub(crate) use loaders::{feed, give};
@@ -183,33 +179,27 @@ pub fn load(
     let rows = from_rows(disk, dirs, options)?;
     let full = match &rows {
         FromRows::Full(what) => Some(*what),
-        FromRows::Unusable { why, .. } => {
-            notes.push(format!("sled is of no use ({why})"));
-            None
-        }
-        FromRows::Loaded(_) | FromRows::Missing => None,
+        _ => None,
     };
-    if let FromRows::Loaded(loaded) = rows {
-        return Ok(*loaded);
+    let rows = match rows {
+        FromRows::Loaded(loaded) => return Ok(*loaded),
+        FromRows::Missing => None,
+        FromRows::Unfit(unfit) => Some(unfit),
+        // Damaged rows may look like too many: only what the other sources say as well
+        // is the configuration's fault.
+        FromRows::Full(what) => Some(Unfit::damaged(format!("more {what} than there can be"))),
+    };
+    if let (Some(unfit), None) = (&rows, full) {
+        notes.push(unfit.to_string());
     }
-    // Damaged rows may look like too many: only what the other sources say as well
-    // is the configuration's fault.
+    let said = notes.len();
     let mut loaded = match (from_others(disk, dirs, options, &mut notes), full) {
         (Err(LoadStateError::NoSource { .. }), Some(what)) => Err(full_of(what, options)),
         (others, _) => others,
     }?;
     // Until another source has done, sled stays where it is.
-    let (why, expected) = match rows {
-        FromRows::Full(what) => (format!("more {what} than there can be"), false),
-        FromRows::Unusable { why, expected } => {
-            // What was said of it above.
-            loaded.notes.remove(0);
-            (why, expected)
-        }
-        FromRows::Loaded(_) | FromRows::Missing => return Ok(loaded),
-    };
-    if let Some(dir) = &dirs.rows {
-        loaded.notes.insert(0, set_aside(dir, &why, expected)?);
+    if let (Some(unfit), Some(dir)) = (rows, &dirs.rows) {
+        loaded.notes.splice(..said, [unfit.clear_away(dir)?]);
     }
     Ok(loaded)
 }
@@ -244,156 +234,6 @@ fn from_others(
         }
         Err(ReplayError::Fatal(error)) => Err(error),
         Err(ReplayError::Disagrees(what)) => Err(LoadStateError::Replay(what)),
-    }
-}
-
-/// What came of sled's rows.
-enum FromRows {
-    Loaded(Box<Loaded>),
-    /// There are none.
-    Missing,
-    /// They cannot be used; `expected` when nothing is wrong with that.
-    Unusable {
-        why: String,
-        expected: bool,
-    },
-    /// They are more than the engine is set up for.
-    Full(&'static str),
-}
-
-fn from_rows(
-    disk: &Arc<dyn Disk>,
-    dirs: &Dirs,
-    options: &LoadOptions,
-) -> Result<FromRows, LoadStateError> {
-    let Some(dir) = &dirs.rows else {
-        return Ok(FromRows::Missing);
-    };
-    if !dir.try_exists()? {
-        return Ok(FromRows::Missing);
-    }
-    let started = Instant::now();
-    let mut loaders = Loaders::new(options, archive(disk, dirs, options));
-    let mut newest = 0;
-    let mut residue = Vec::new();
-    let mut expected = false;
-    let read = RowStore::open(dir, &sled_options(&options.store))
-        .map_err(RowsError::from)
-        .and_then(|mut store| {
-            let mark = store.read(SIZES, |item| {
-                newest = newest.max(row_seq(item));
-                if let Item::Residue(bytes) = item {
-                    residue = bytes.to_vec();
-                }
-                loaders.item(item)
-            })?;
-            Ok((store, mark))
-        });
-    let why = match read {
-        Ok((store, mark)) => {
-            check_identity("sled's rows", mark.uuid, options)?;
-            check_head("sled", newest.max(mark.seq), options)?;
-            match finish_rows(disk, dirs, options, loaders, (&mark, &residue)) {
-                Ok(Ok(twin)) => {
-                    tracing::info!(
-                        mark = mark.seq,
-                        replayed = twin.replayed,
-                        ms = started.elapsed().as_millis(),
-                        "loaded from sled's rows"
-                    );
-                    let rows = Some((store, mark.files));
-                    let source = Source::Rows(mark.seq);
-                    let loaded = twin.into_loaded(source, rows, options, Vec::new());
-                    return Ok(FromRows::Loaded(Box::new(loaded)));
-                }
-                Ok(Err(Unfit::Full(what))) => return Ok(FromRows::Full(what)),
-                Ok(Err(Unfit::Because(what))) => {
-                    // Abandoned with its directory.
-                    drop(store);
-                    what
-                }
-                Ok(Err(Unfit::Older(what))) => {
-                    drop(store);
-                    expected = true;
-                    what
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(error) => {
-            loaders.check_mark("sled's rows", options)?;
-            if let Some(what) = loaders.full {
-                return Ok(FromRows::Full(what));
-            }
-            // Mostly killed before its first checkpoint was done, or of another
-            // version; but damage may have hit the mark, so it is kept for a look.
-            expected = matches!(error, RowsError::Unmarked | RowsError::OtherFormat);
-            error.to_string()
-        }
-    };
-    Ok(FromRows::Unusable { why, expected })
-}
-
-/// Moves sled out of the way, and tells so.
-fn set_aside(dir: &Path, why: &str, expected: bool) -> Result<String, LoadStateError> {
-    let note = match aside::set_aside(dir)? {
-        Some(aside) => format!(
-            "sled is set aside as {} ({why}) and its rows will be written anew",
-            aside.display()
-        ),
-        None => format!("sled is of no use ({why})"),
-    };
-    if expected {
-        tracing::info!("{note}; nothing is lost");
-    } else {
-        tracing::warn!("{note}; nothing is lost");
-    }
-    Ok(note)
-}
-
-/// The twin out of loaded rows, or why they cannot be used after all.
-fn finish_rows(
-    disk: &Arc<dyn Disk>,
-    dirs: &Dirs,
-    options: &LoadOptions,
-    mut loaders: Loaders,
-    (mark, residue): (&Mark, &[u8]),
-) -> Result<Result<Twin, Unfit>, LoadStateError> {
-    let because = |what: String| Ok(Err(Unfit::Because(what)));
-    if mark.seq + 1 < options.first {
-        return because(format!(
-            "its mark is at {}, and the journal is kept from {} on",
-            mark.seq, options.first
-        ));
-    }
-    let past = Past {
-        disk,
-        dirs,
-        journal: (options.first, options.head),
-    };
-    match past.recall(mark, residue, |item| loaders.item(item)) {
-        Ok(()) => {}
-        Err(RecallError::Older(what)) => return Ok(Err(Unfit::Older(what))),
-        Err(RecallError::Because(what)) => {
-            return Ok(Err(loaders.full.map_or(Unfit::Because(what), Unfit::Full)));
-        }
-        Err(RecallError::Journal(error)) => return Err(error.into()),
-        Err(RecallError::Io(error)) => return Err(error.into()),
-    }
-    let twin = match loaders.finish() {
-        Ok(twin) => twin,
-        Err(unfit) => return Ok(Err(unfit)),
-    };
-    if twin.live.last_seq() != mark.seq {
-        return because("residue and mark differ".to_owned());
-    }
-    if twin.live.consistent_from() <= mark.seq && twin.live.state_hash() != mark.state_hash {
-        return because("the rows are not those of the mark".to_owned());
-    }
-    match replay(disk, dirs, options, twin) {
-        Ok(twin) => Ok(Ok(twin)),
-        Err(ReplayError::Disagrees(what)) => because(what),
-        Err(ReplayError::Fatal(error)) => Err(error),
     }
 }
 
@@ -433,8 +273,8 @@ fn from_base(
     }
     let twin = match loaders.finish() {
         Ok(twin) => twin,
-        Err(Unfit::Full(what)) => return Err(full_of(what, options)),
-        Err(Unfit::Because(what) | Unfit::Older(what)) => {
+        Err(Unloaded::Full(what)) => return Err(full_of(what, options)),
+        Err(Unloaded::Because(what)) => {
             return refuse(format!("base file {}: {what}", path.display()));
         }
     };
@@ -465,21 +305,6 @@ fn from_base(
             path.display()
         )),
         Err(ReplayError::Fatal(error)) => Err(error),
-    }
-}
-
-/// The last sequence that a row names.
-fn row_seq(item: Item<'_>) -> Seq {
-    match item {
-        Item::Account(_, row) | Item::LaterAccount(row) => {
-            AccountRow::from_bytes(row).map_or(0, |row| row.last_seq())
-        }
-        Item::Card(_, row) | Item::LaterCard(row) => {
-            CardRow::from_bytes(row).map_or(0, |row| row.last_seq())
-        }
-        Item::Record(..) | Item::Slot(..) | Item::Mark(..) | Item::Files(..) | Item::Residue(_) => {
-            0
-        }
     }
 }
 

@@ -16,11 +16,22 @@ use crate::options::Dirs;
 use crate::remembered::Extents;
 use crate::rows::mark::Mark;
 
+/// Where what was recalled came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recalled {
+    /// The base file's sequence; 0 without one.
+    pub(crate) base: Seq,
+    /// Events of the journal behind it.
+    pub(crate) events: u64,
+}
+
 /// Why the rows cannot be completed.
 #[derive(Debug)]
 pub(crate) enum RecallError {
     /// Another source does better: nothing is wrong.
     Older(String),
+    /// This base file is of no use; an older one may be ([`Past::passed`]).
+    Base(BaseName, String),
     /// Another source may do better.
     Because(String),
     /// Durable groups cannot be read.
@@ -48,6 +59,8 @@ pub(crate) struct Past<'a> {
     pub(crate) dirs: &'a Dirs,
     /// The oldest sequence that the journal keeps, and its last.
     pub(crate) journal: (Seq, Seq),
+    /// Base files that were found to be of no use.
+    pub(crate) passed: Vec<BaseName>,
 }
 
 /// Slots of each date that were met.
@@ -83,7 +96,7 @@ impl Past<'_> {
         mark: &Mark,
         residue: &[u8],
         mut each: impl FnMut(Item<'_>) -> Result<(), String>,
-    ) -> Result<(), RecallError> {
+    ) -> Result<Recalled, RecallError> {
         let because = |what: String| Err(RecallError::Because(what));
         let from = self.begin(mark.seq)?;
         let mut met = Met::default();
@@ -95,10 +108,16 @@ impl Past<'_> {
         let mut begun = 0;
         if let Begin::Base(name) = from {
             let path = self.dirs.bases.join(name.file());
-            let broken = |error: base::BaseError| RecallError::Because(error.to_string());
+            let broken = |error: base::BaseError| match error {
+                // It is what the loader said.
+                base::BaseError::Refused { what, .. } => RecallError::Because(what),
+                error => RecallError::Base(name, error.to_string()),
+            };
             let header = base::header(&**self.disk, &path).map_err(broken)?;
-            if header.uuid != mark.uuid {
-                return because(format!("{} belongs to another journal", path.display()));
+            if header.uuid != mark.uuid || header.seq != name.0 {
+                let path = path.display();
+                let what = format!("base file {path} is of another journal or sequence");
+                return Err(RecallError::Base(name, what));
             }
             for (date, extent) in &header.counts.files.0 {
                 met.begin(*date, extent.slots);
@@ -140,20 +159,38 @@ impl Past<'_> {
                 return because(what);
             }
         }
-        Ok(())
+        Ok(Recalled {
+            base: begun,
+            events: mark.seq - begun,
+        })
+    }
+
+    /// The newest base file that was not passed over.
+    fn newest(&self) -> io::Result<Option<BaseName>> {
+        let bases = base::list(&**self.disk, &self.dirs.bases, false)?;
+        let mut left = bases.into_iter().filter(|one| !self.passed.contains(one));
+        Ok(left.next())
+    }
+
+    /// What is to be said of rows with a mark at `seq` if a base file is newer.
+    pub(crate) fn newer(&self, seq: Seq) -> Option<String> {
+        // What cannot be listed is told later.
+        let base = self.newest().ok().flatten()?.0;
+        let what = || {
+            format!("its mark is at event {seq}, and a newer base file is there, of event {base}")
+        };
+        (base > seq).then(what)
     }
 
     /// Where to begin for a mark at `seq`.
     fn begin(&self, seq: Seq) -> Result<Begin, RecallError> {
         let because = |what: String| Err(RecallError::Because(what));
         let (first, _) = self.journal;
-        let bases = base::list(&**self.disk, &self.dirs.bases, false).map_err(RecallError::Io)?;
-        match bases.first() {
-            Some(base) if base.0 > seq => Err(RecallError::Older(format!(
-                "its mark is at event {seq}, and a newer base file is there, of event {}",
-                base.0
-            ))),
-            Some(base) if base.0 + 1 >= first => Ok(Begin::Base(*base)),
+        if let Some(what) = self.newer(seq) {
+            return Err(RecallError::Older(what));
+        }
+        match self.newest().map_err(RecallError::Io)? {
+            Some(base) if base.0 + 1 >= first => Ok(Begin::Base(base)),
             None if first <= 1 => Ok(Begin::FirstEvent),
             _ => because(format!(
                 "it does not hold what was remembered, the journal is kept from event {first} on, \

@@ -49,6 +49,14 @@ impl Mark {
         bytes
     }
 
+    /// Journal and sequence of a mark of this layout or an older one.
+    pub(crate) fn whose(bytes: &[u8]) -> Option<([u8; 16], Seq)> {
+        let mut take = Take(bytes);
+        let is_known = (1..=VERSION).contains(&take.u8()?);
+        let whose = (take.array()?, take.u64()?);
+        is_known.then_some(whose)
+    }
+
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut take = Take(bytes);
         if take.u8()? != VERSION {
@@ -102,5 +110,8 @@ mod tests {
         bytes.pop();
         bytes[0] = 2;
         assert_eq!(Mark::from_bytes(&bytes), None, "of the older layout");
+        assert_eq!(Mark::whose(&bytes), Some(([7; 16], 12)));
+        bytes[0] = 4;
+        assert_eq!(Mark::whose(&bytes), None);
     }
 }

@@ -169,11 +169,13 @@ impl Reading {
         match key {
             Key::Digest => self.stored = Some(payload.to_vec()),
             Key::Mark => {
+                if let Some((uuid, seq)) = Mark::whose(payload) {
+                    each(Item::Mark(uuid, seq)).map_err(RowsError::Refused)?;
+                }
                 let mark = Mark::from_bytes(payload).ok_or(RowsError::OtherFormat)?;
                 if mark.sizes != self.sizes {
                     return Err(RowsError::OtherFormat);
                 }
-                each(Item::Mark(mark.uuid, mark.seq)).map_err(RowsError::Refused)?;
                 self.mark = Some(mark);
             }
             Key::Residue(slot, piece) => {

@@ -15,7 +15,7 @@ use gapless_engine::command::{
 };
 use gapless_engine::date::Date;
 use gapless_engine::ids::{AccountNumber, Currency, Expiry, NetworkId, PanHash};
-use gapless_engine::{Answer, Body, Capacity, Engine, Event, Figures, Options, Phase};
+use gapless_engine::{Answer, Body, Capacity, Engine, Event, Figures, Options, Phase, Record};
 use gapless_journal::{
     Batch, Disk, FileJournal, HelperMode, Journal, JournalOptions, Port, Recent, Recovered, Verdict,
 };
@@ -649,6 +649,15 @@ pub fn traded(sim: &gapless_journal::sim::SimDisk, room: &Path, seed: u64) -> (H
     bank.found(60);
     bank.trade(&mut Dice::new(seed), 10, 60);
     (house, bank)
+}
+
+/// All that is remembered, to the byte, and the hash of all else. The mark "reversed" of
+/// records is part of it.
+pub fn image(engine: &Engine) -> (u64, Vec<[u8; Record::BYTES]>) {
+    let records = engine
+        .generations()
+        .flat_map(|(date, len)| engine.record_bytes(date, 0..len));
+    (engine.state_hash(), records.collect())
 }
 
 /// Opens a database that was closed a moment ago: sled gives its lock back from a

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use gapless_journal::sim::SimDisk;
 use gapless_journal::{Disk, OpenMode};
 
-use super::bank::{Bank, Dice, House, copy_dir, scratch, traded};
+use super::bank::{Bank, Dice, House, copy_dir, image, open_sled, scratch, traded};
+use crate::rows::entry::{self, Key};
 use crate::{LoadOptions, LoadStateError, Source};
 
 /// Stops with a mark at the head, and gives head and hash.
@@ -185,6 +186,95 @@ fn a_damaged_base_gives_way_to_the_older_and_that_to_the_journal() {
     assert!(
         matches!(error, LoadStateError::NoSource { first: 40, .. }),
         "{error}"
+    );
+}
+
+/// Rows need a base file for what is remembered, not the newest.
+#[test]
+fn damaged_bases_leave_the_rows_in_use() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (house, mut bank) = traded(&sim, room.path(), 13);
+    let follower = bank.follow();
+    bank.nights = false;
+    follower.request_base(bank.head()).unwrap();
+    bank.trade(&mut Dice::new(14), 3, 60);
+    follower.request_base(bank.head()).unwrap();
+    bank.trade(&mut Dice::new(15), 3, 60);
+    let (head, due) = (bank.head(), image(&bank.live));
+    assert_eq!(follower.stop(true).unwrap().checkpoint, head);
+    drop(bank);
+    let bases = crate::base::list(&sim, &house.dirs.bases, false).unwrap();
+    assert!(bases.len() >= 2);
+    for damaged in 0..=bases.len() {
+        if let Some(last) = damaged.checked_sub(1) {
+            hurt(&sim, &house.dirs.bases.join(bases[last].file()));
+        }
+        let bank = house.start().unwrap();
+        assert_eq!(bank.loaded.source, Source::Rows(head));
+        assert_eq!(bank.loaded.notes.len(), damaged);
+        for (note, base) in bank.loaded.notes.iter().zip(&bases) {
+            assert!(note.contains(&base.file()), "{note}");
+        }
+        assert!(image(&bank.live) == due, "{damaged} damaged");
+    }
+    // Another is written at once, and the damaged ones are set aside.
+    let mut bank = house.start().unwrap();
+    let follower = bank.follow();
+    bank.trade(&mut Dice::new(16), 1, 60);
+    while follower.status().bases == 0 {
+        std::thread::yield_now();
+    }
+    follower.stop(false).unwrap();
+}
+
+/// Rows that an older build wrote, with remembered transactions among them.
+#[test]
+fn rows_of_an_older_layout_are_written_anew_unless_they_prove_a_loss() {
+    let room = scratch();
+    let sim = SimDisk::default();
+    let (mut house, mut bank) = traded(&sim, room.path(), 17);
+    let (before, lost_after) = (sim.fork(), bank.head());
+    bank.trade(&mut Dice::new(18), 4, 60);
+    let (head, hash) = settle(bank);
+    let key = Key::Mark.to_bytes();
+    let db = open_sled(house.rows());
+    let mut mark = {
+        let value = db.get(&key).unwrap().unwrap();
+        entry::open(&key, &value).unwrap().1.to_vec()
+    };
+    mark[0] = 2;
+    db.insert(&key, entry::seal(&key, 1, &mark)).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    // sled gives its lock back in its own time.
+    copy_dir(&house.rows(), &room.path().join("older"));
+    house.dirs.rows = Some(room.path().join("older"));
+    let report = crate::verify(&house.disk, &house.dirs, house.capacity).unwrap();
+    assert_eq!((report.rows, report.state_hash), (None, hash));
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("another format"))
+    );
+    let disk = std::mem::replace(&mut house.disk, Arc::new(before));
+    match house.start().map(|bank| bank.head()) {
+        Err(LoadStateError::JournalLost {
+            stored, head: ends, ..
+        }) => assert_eq!((stored, ends), (head, lost_after)),
+        other => panic!("{other:?}"),
+    }
+    house.disk = disk;
+    copy_dir(&house.rows(), &room.path().join("again"));
+    house.dirs.rows = Some(room.path().join("again"));
+    let bank = house.start().unwrap();
+    assert_eq!((bank.loaded.source, bank.head()), (Source::Journal, head));
+    assert_eq!(bank.live.state_hash(), hash);
+    assert!(
+        bank.loaded.notes[0].contains("another format"),
+        "{:?}",
+        bank.loaded.notes
     );
 }
 

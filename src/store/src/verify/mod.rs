@@ -380,6 +380,11 @@ impl Run<'_> {
                 notes.push("sled holds no finished checkpoint yet".to_owned());
                 return Ok(None);
             }
+            Err(crate::rows::store::RowsError::OtherFormat) => {
+                // The next start writes them anew.
+                notes.push("sled's rows are left out: they are of another format".to_owned());
+                return Ok(None);
+            }
             Err(error) => {
                 return Err(VerifyError::Rows {
                     mark: 0,
@@ -411,14 +416,18 @@ impl Run<'_> {
             disk: self.disk,
             dirs: self.dirs,
             journal: (first, head),
+            passed: Vec::new(),
         };
         match past.recall(&mark, &residue, |item| {
             feed(&mut loader, Some(&self.archive), item)
         }) {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(RecallError::Older(what)) => {
                 notes.push(format!("sled's rows are left out: {what}"));
                 return Ok(None);
+            }
+            Err(RecallError::Base(base, what)) => {
+                return Err(VerifyError::Base { seq: base.0, what });
             }
             Err(RecallError::Because(what)) => return Err(bad(what)),
             Err(RecallError::Journal(error)) => return Err(error.into()),
@@ -430,7 +439,7 @@ impl Run<'_> {
             }
         }
         let mut engine = loader.finish().map_err(|error| bad(error.to_string()))?;
-        if mark.seq > head || engine.consistent_from() > head {
+        if engine.consistent_from() > head {
             return Err(bad(format!(
                 "they are ahead of the journal, which ends at {head}"
             )));
