@@ -32,7 +32,7 @@ use std::rc::Rc;
 
 use bank::{Bank, House, purchase};
 use gapless_engine::{Answer, Capacity};
-use process::{cpu_ns, resident};
+use process::{Steps, cpu_ns, resident};
 
 /// Accounts, with a card each.
 const CUSTOMERS: u64 = 10_000;
@@ -98,8 +98,8 @@ fn measure(fill: u64, all: u64, in_memory: u64) -> [u64; 3] {
     std::array::from_fn(|_| figures.next().unwrap())
 }
 
-/// How often each thing was done, and its CPU time in nanoseconds, all and at most.
-type Seen = BTreeMap<&'static str, (u64, u64, u64)>;
+/// By what was done.
+type Seen = BTreeMap<&'static str, Steps>;
 
 fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
     let mut house = House::new(dir, CUSTOMERS);
@@ -128,14 +128,10 @@ fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
             return;
         }
         let took = cpu_ns() - began;
-        let mut seen = seen.borrow_mut();
-        let (count, sum, most) = seen.entry(what).or_default();
-        *count += 1;
-        *sum += took;
-        *most = took.max(*most);
+        seen.borrow_mut().entry(what).or_default().add(took);
     }));
     let mut filled = 0;
-    let mut control = process::Control::default();
+    let mut alone = Steps::default();
     while filled < fill {
         // The follower is not left so far behind that requests would be refused.
         let some = (in_memory / 16).min(fill - filled);
@@ -147,8 +143,7 @@ fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
             std::thread::yield_now();
         }
         // As long in all as the steps have taken.
-        let spent: u64 = longest.borrow().values().map(|(_, sum, _)| sum).sum();
-        control.run(spent.saturating_sub(control.steps.1));
+        alone.arithmetic(longest.borrow().values().map(|steps| steps.sum).sum());
     }
     let fetched = bank.fetched;
     let counts = bank.live.counts();
@@ -173,16 +168,15 @@ fn child(fill: u64, all: u64, in_memory: u64, dir: &Path) {
         println!("{REPEATS} repeats of old ones: {blocks} blocks fetched, {each:.1} us each");
     }
     let longest = longest.borrow();
-    let beside = ("arithmetic alone", control.steps);
-    let all = longest.iter().map(|(what, steps)| (*what, *steps));
-    for (what, (count, sum, most)) in all.chain([beside]) {
+    for (what, steps) in longest.iter().chain([(&"arithmetic alone", &alone)]) {
         println!(
-            "{what}: {count} times, {:.2} us CPU on average, {:.1} at most",
-            sum as f64 / count as f64 / 1e3,
-            most as f64 / 1e3
+            "{what}: {} times, {:.2} us CPU on average, {:.1} at most",
+            steps.count,
+            steps.sum as f64 / steps.count as f64 / 1e3,
+            steps.most as f64 / 1e3
         );
     }
-    let most = longest.values().map(|(.., most)| *most).max().unwrap();
+    let most = longest.values().map(|steps| steps.most).max().unwrap();
     println!("{resident} {held} {most}");
     bank.watch = None;
     follower.stop(false).unwrap();

@@ -11,29 +11,31 @@ pub fn cpu_ns() -> u64 {
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
-/// What the machine does to steps that nothing can hold up: a loop of some microseconds,
-/// timed as a bench's steps are. Where another guest of the host takes the processor in
-/// the middle of one, its time counts as this thread's.
+/// How often something was done, and its CPU time in nanoseconds.
 #[derive(Clone, Copy, Default)]
-pub struct Control {
-    /// Steps, and their CPU time in nanoseconds, all and at most.
-    pub steps: (u64, u64, u64),
+pub struct Steps {
+    pub count: u64,
+    pub sum: u64,
+    pub most: u64,
 }
 
-impl Control {
-    /// Goes on for so many nanoseconds of CPU time more.
-    pub fn run(&mut self, ns: u64) {
-        let (count, sum, most) = &mut self.steps;
-        let until = *sum + ns;
-        while *sum < until {
+impl Steps {
+    pub fn add(&mut self, took: u64) {
+        self.count += 1;
+        self.sum += took;
+        self.most = took.max(self.most);
+    }
+
+    /// Adds steps of arithmetic until all of them have taken so many nanoseconds: what the
+    /// machine does to steps that nothing can hold up. Where another guest of the host
+    /// takes the processor in the middle of one, its time counts as this thread's.
+    pub fn arithmetic(&mut self, until: u64) {
+        while self.sum < until {
             let began = cpu_ns();
             for step in 0..2_000u32 {
                 std::hint::black_box(step);
             }
-            let took = cpu_ns() - began;
-            *count += 1;
-            *sum += took;
-            *most = took.max(*most);
+            self.add(cpu_ns() - began);
         }
     }
 }

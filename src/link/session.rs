@@ -209,15 +209,9 @@ impl Session {
             return Taken::Replied(replied);
         }
         match adapter.intake(&message, &mut self.scratch) {
-            Intake::Engine(request) => match self.keep(&message, tpdu, now) {
-                Ok(tag) => Taken::Submit(tag, request),
-                Err(refusal) => self.shut(&message, tpdu, refusal, today, out),
-            },
+            Intake::Engine(request) => self.submit(&message, tpdu, now, request, today, out),
             Intake::NetworkCutover(cutover) => match cutover.request(today) {
-                Some(request) => match self.keep(&message, tpdu, now) {
-                    Ok(tag) => Taken::Submit(tag, request),
-                    Err(refusal) => self.shut(&message, tpdu, refusal, today, out),
-                },
+                Some(request) => self.submit(&message, tpdu, now, request, today, out),
                 // A day that is none is as wrong as one that is missing.
                 None => {
                     let code = ResponseCode::FormatError;
@@ -242,30 +236,24 @@ impl Session {
         }
     }
 
-    /// Keeps a request until it is answered, if it may come in; its tag.
-    fn keep(
+    /// Keeps a message until its request is decided, or refuses it at the door.
+    #[inline(always)]
+    fn submit(
         &mut self,
         message: &Message<'_>,
         tpdu: Option<Tpdu>,
         now: Instant,
-    ) -> Result<u32, Refusal> {
-        if !self.is_open() {
-            return Err(Refusal::NotSignedOn);
-        }
-        let tag = self.in_flight.insert(message, tpdu, now);
-        tag.ok_or(Refusal::LinkLimit)
-    }
-
-    /// Refuses a request at the door.
-    #[cold]
-    fn shut(
-        &self,
-        message: &Message<'_>,
-        tpdu: Option<Tpdu>,
-        refusal: Refusal,
+        request: Request,
         today: Date,
         out: &mut Vec<u8>,
     ) -> Taken {
+        let refusal = if !self.is_open() {
+            Refusal::NotSignedOn
+        } else if let Some(tag) = self.in_flight.insert(message, tpdu, now) {
+            return Taken::Submit(tag, request);
+        } else {
+            Refusal::LinkLimit
+        };
         let (code, note) = (ResponseCode::IssuerUnavailable, Note::Refused(refusal));
         self.answer(message, tpdu, code, Some(note), today, out)
     }

@@ -190,20 +190,24 @@ pub struct Recall {
 
 impl Recall {
     /// Of the state with this residue ([`crate::Engine::residue`]), for events from the
-    /// very first on, or from behind an `earlier` state; `None` when one is no residue.
+    /// very first on; `None` when it is no residue.
     #[must_use]
-    pub fn new(residue: &[u8], earlier: Option<&[u8]>) -> Option<Self> {
+    pub fn new(residue: &[u8]) -> Option<Self> {
         let residue = residue::read(residue)?;
-        let known = match earlier {
-            Some(earlier) => residue::read(earlier)?.currencies.len(),
-            None => 0,
-        };
         Some(Self {
             generations: residue.generations,
             currencies: residue.currencies.iter().map(|(of, _)| *of).collect(),
-            known,
+            known: 0,
             last_seq: residue.last_seq,
         })
+    }
+
+    /// Begins behind an earlier state instead, which has this residue; `None` when it is
+    /// no residue.
+    #[must_use]
+    pub fn begin_behind(&mut self, residue: &[u8]) -> Option<()> {
+        self.known = residue::read(residue)?.currencies.len();
+        Some(())
     }
 
     /// Generations of remembered transactions, oldest first, with their lengths in slots.
@@ -218,8 +222,8 @@ impl Recall {
     }
 
     fn number(&self, currency: Currency) -> Option<u8> {
-        let known = self.currencies.iter().take(self.known);
-        let at = known.into_iter().position(|of| *of == currency)?;
+        let mut known = self.currencies.iter().take(self.known);
+        let at = known.position(|of| *of == currency)?;
         u8::try_from(at).ok()
     }
 

@@ -125,13 +125,7 @@ fn reconciliations_are_read_and_written() {
         ("events-reconciliation-v1.bin", bank.log.clone()),
         ("residue-reconciliation-v3.bin", residue.clone()),
     ] {
-        if std::env::var_os("GAPLESS_WRITE_FIXTURES").is_some() {
-            std::fs::write(fixture(name), &bytes).unwrap();
-        }
-        assert!(
-            std::fs::read(fixture(name)).unwrap() == bytes,
-            "{name} differs from what this version writes"
-        );
+        assert_kept(name, &bytes);
     }
     let mut engine = Engine::new(INDEXED);
     let mut rest = &bank.log[..];
@@ -188,14 +182,7 @@ fn outliving_marks_are_read_and_written() {
         ",
     );
     let (name, bytes) = ("residue-outliving-v4.bin", bank.engine.residue());
-    if std::env::var_os("GAPLESS_WRITE_FIXTURES").is_some() {
-        std::fs::write(fixture(name), &bytes).unwrap();
-    }
-    let kept = std::fs::read(fixture(name)).unwrap();
-    assert!(
-        kept == bytes,
-        "{name} differs from what this version writes"
-    );
+    assert_kept(name, &bytes);
     let loaded = common::stored::reload(&bank.engine, &bank.engine, 1, INDEXED);
     assert!(loaded.residue() == bytes);
     let mut loader = Engine::loader(INDEXED);
@@ -209,13 +196,7 @@ fn nights_of_version_1_are_read_and_written() {
         ("events-night-v1.bin", bank.log.clone()),
         ("residue-night-v2.bin", bank.engine.residue()),
     ] {
-        if std::env::var_os("GAPLESS_WRITE_FIXTURES").is_some() {
-            std::fs::write(fixture(name), &bytes).unwrap();
-        }
-        assert!(
-            std::fs::read(fixture(name)).unwrap() == bytes,
-            "{name} differs from what this version writes"
-        );
+        assert_kept(name, &bytes);
     }
     let mut engine = Engine::new(INDEXED);
     let mut rest = &bank.log[..];
@@ -238,6 +219,18 @@ fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
         .join(name)
+}
+
+/// What this version writes is what is kept; `GAPLESS_WRITE_FIXTURES=1` writes it anew.
+fn assert_kept(name: &str, bytes: &[u8]) {
+    if std::env::var_os("GAPLESS_WRITE_FIXTURES").is_some() {
+        std::fs::write(fixture(name), bytes).unwrap();
+    }
+    let kept = std::fs::read(fixture(name)).unwrap();
+    assert!(
+        kept == bytes,
+        "{name} differs from what this version writes"
+    );
 }
 
 #[test]
@@ -339,14 +332,7 @@ fn this_version_writes_version_1() {
     // Version 2 since there are nights; version 1 is read above.
     files.push(("residue-v2.bin", engine.residue()));
     for (name, bytes) in files {
-        if std::env::var_os("GAPLESS_WRITE_FIXTURES").is_some() {
-            std::fs::write(fixture(name), &bytes).unwrap();
-        }
-        let stored = std::fs::read(fixture(name)).unwrap();
-        assert!(
-            stored == bytes,
-            "{name} differs from what this version writes"
-        );
+        assert_kept(name, &bytes);
     }
 }
 

@@ -69,9 +69,10 @@ pub fn recall(
     options: Options,
 ) -> Engine {
     let mut loader = rows(mark, ahead, 1, options);
-    let earlier = base.residue();
-    let earlier = (base.last_seq() > 0).then_some(&earlier[..]);
-    let mut recall = Recall::new(&mark.residue(), earlier).unwrap();
+    let mut recall = Recall::new(&mark.residue()).unwrap();
+    if base.last_seq() > 0 {
+        recall.begin_behind(&base.residue()).unwrap();
+    }
     for (date, len) in base.generations() {
         for slot in base
             .record_bytes(date, 0..len)

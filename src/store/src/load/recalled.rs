@@ -10,7 +10,7 @@ use gapless_engine::ids::Seq;
 use gapless_engine::{Event, Recall};
 use gapless_journal::{Disk, JournalError, Reader};
 
-use crate::base::{self, BaseName};
+use crate::base::{self, BaseError, BaseName, Header};
 use crate::format::Item;
 use crate::options::Dirs;
 use crate::remembered::Extents;
@@ -44,13 +44,6 @@ impl From<JournalError> for RecallError {
     fn from(error: JournalError) -> Self {
         Self::Journal(error)
     }
-}
-
-/// Where the records begin that are not in files of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begin {
-    Base(BaseName),
-    FirstEvent,
 }
 
 /// Journal and base files, and what of them may be relied on.
@@ -99,32 +92,26 @@ impl Past<'_> {
     ) -> Result<Recalled, RecallError> {
         let because = |what: String| Err(RecallError::Because(what));
         let from = self.begin(mark.seq)?;
-        let mut met = Met::default();
-        let mut files = mark.files.clone();
-        let mut earlier = None;
-        let Some(recall) = Recall::new(residue, None) else {
+        let Some(mut recall) = Recall::new(residue) else {
             return because("the residue cannot be read".to_owned());
         };
-        let mut begun = 0;
-        if let Begin::Base(name) = from {
-            let path = self.dirs.bases.join(name.file());
-            let broken = |error: base::BaseError| match error {
-                // It is what the loader said.
-                base::BaseError::Refused { what, .. } => RecallError::Because(what),
-                error => RecallError::Base(name, error.to_string()),
-            };
-            let header = base::header(&**self.disk, &path).map_err(broken)?;
-            if header.uuid != mark.uuid || header.seq != name.0 {
-                let path = path.display();
-                let what = format!("base file {path} is of another journal or sequence");
-                return Err(RecallError::Base(name, what));
-            }
+        let (mut met, mut files) = (Met::default(), mark.files.clone());
+        if let Some(base) = from {
+            let header = self.header(base, mark)?;
             for (date, extent) in &header.counts.files.0 {
                 met.begin(*date, extent.slots);
                 files.extend(*date, *extent);
             }
-            give_files(&files, &recall, &mut each).map_err(RecallError::Because)?;
-            let mut of_base = Vec::new();
+        }
+        files
+            .0
+            .iter()
+            .filter(|(date, _)| recall.keeps(*date))
+            .try_for_each(|(date, extent)| each(Item::Files(*date, *extent)))
+            .map_err(RecallError::Because)?;
+        if let Some(base) = from {
+            let mut earlier = Vec::new();
+            let path = self.dirs.bases.join(base.file());
             base::read(&**self.disk, &path, |item| match item {
                 Item::Record(date, _) => {
                     let is_left = met.next(date) >= files.of(date).slots;
@@ -135,22 +122,20 @@ impl Past<'_> {
                     }
                 }
                 Item::Residue(residue) => {
-                    of_base = residue.to_vec();
+                    earlier = residue.to_vec();
                     Ok(())
                 }
                 _ => Ok(()),
             })
-            .map_err(broken)?;
-            earlier = Some(of_base);
-            begun = name.0;
-        } else {
-            give_files(&files, &recall, &mut each).map_err(RecallError::Because)?;
-        }
-        if begun < mark.seq {
-            let Some(recall) = Recall::new(residue, earlier.as_deref()) else {
+            .map_err(broken(base))?;
+            if recall.begin_behind(&earlier).is_none() {
                 return because("the residue of the base file cannot be read".to_owned());
-            };
-            self.walk((begun + 1, mark.seq), recall, &files, &mut met, &mut each)?;
+            }
+        }
+        let begun = from.map_or(0, |base| base.0);
+        if begun < mark.seq {
+            let events = (begun + 1, mark.seq);
+            self.walk(events, &mut recall, &files, &mut met, &mut each)?;
         }
         for (date, due) in recall.generations() {
             let found = met.of(date);
@@ -175,34 +160,40 @@ impl Past<'_> {
     /// What is to be said of rows with a mark at `seq` if a base file is newer.
     pub(crate) fn newer(&self, seq: Seq) -> Option<String> {
         // What cannot be listed is told later.
-        let base = self.newest().ok().flatten()?.0;
-        let what = || {
-            format!("its mark is at event {seq}, and a newer base file is there, of event {base}")
-        };
-        (base > seq).then(what)
+        newer_than(self.newest().ok().flatten()?, seq)
     }
 
-    /// Where to begin for a mark at `seq`.
-    fn begin(&self, seq: Seq) -> Result<Begin, RecallError> {
-        let because = |what: String| Err(RecallError::Because(what));
+    /// The base file to begin with for a mark at `seq`; `None`: at the first event.
+    fn begin(&self, seq: Seq) -> Result<Option<BaseName>, RecallError> {
         let (first, _) = self.journal;
-        if let Some(what) = self.newer(seq) {
+        let newest = self.newest().map_err(RecallError::Io)?;
+        if let Some(what) = newest.and_then(|base| newer_than(base, seq)) {
             return Err(RecallError::Older(what));
         }
-        match self.newest().map_err(RecallError::Io)? {
-            Some(base) if base.0 + 1 >= first => Ok(Begin::Base(base)),
-            None if first <= 1 => Ok(Begin::FirstEvent),
-            _ => because(format!(
-                "it does not hold what was remembered, the journal is kept from event {first} on, \
-                 and no base file reaches up to there"
-            )),
+        if newest.map_or(0, |base| base.0) + 1 >= first {
+            return Ok(newest);
         }
+        Err(RecallError::Because(format!(
+            "it does not hold what was remembered, the journal is kept from event {first} on, \
+             and no base file reaches up to there"
+        )))
+    }
+
+    fn header(&self, base: BaseName, mark: &Mark) -> Result<Header, RecallError> {
+        let path = self.dirs.bases.join(base.file());
+        let header = base::header(&**self.disk, &path).map_err(broken(base))?;
+        if header.uuid == mark.uuid && header.seq == base.0 {
+            return Ok(header);
+        }
+        let path = path.display();
+        let what = format!("base file {path} is of another journal or sequence");
+        Err(RecallError::Base(base, what))
     }
 
     fn walk(
         &self,
         (from, until): (Seq, Seq),
-        mut recall: Recall,
+        recall: &mut Recall,
         files: &Extents,
         met: &mut Met,
         each: &mut impl FnMut(Item<'_>) -> Result<(), String>,
@@ -244,12 +235,17 @@ impl Past<'_> {
     }
 }
 
-fn give_files(
-    files: &Extents,
-    recall: &Recall,
-    each: &mut impl FnMut(Item<'_>) -> Result<(), String>,
-) -> Result<(), String> {
-    let kept = files.0.iter().filter(|(date, _)| recall.keeps(*date));
-    kept.into_iter()
-        .try_for_each(|(date, extent)| each(Item::Files(*date, *extent)))
+/// What is to be said of rows with a mark at `seq` if this base file is newer.
+fn newer_than(BaseName(base): BaseName, seq: Seq) -> Option<String> {
+    let what =
+        || format!("its mark is at event {seq}, and a newer base file is there, of event {base}");
+    (base > seq).then(what)
+}
+
+fn broken(base: BaseName) -> impl Fn(BaseError) -> RecallError {
+    move |error| match error {
+        // It is what the loader said.
+        BaseError::Refused { what, .. } => RecallError::Because(what),
+        error => RecallError::Base(base, error.to_string()),
+    }
 }

@@ -164,12 +164,9 @@ fn attempt(
     let started = Instant::now();
     let archive = archive(past.disk, past.dirs, options);
     let mut loaders = Loaders::new(options, archive);
-    let (mut newest, mut residue, mut older) = (0, Vec::new(), None);
+    let (mut newest, mut older) = (0, None);
     let read = store.read(SIZES, |item| {
         newest = newest.max(row_seq(item));
-        if let Item::Residue(bytes) = item {
-            residue = bytes.to_vec();
-        }
         loaders.item(item)?;
         if let Item::Mark(_, seq) = item
             && let Some(what) = past.newer(seq)
@@ -179,8 +176,8 @@ fn attempt(
         }
         Ok(())
     });
-    let mark = match read {
-        Ok(mark) => mark,
+    let (mark, residue) = match read {
+        Ok(read) => read,
         Err(error) => {
             loaders.check_mark("sled's rows", options)?;
             if let Some(what) = loaders.full {

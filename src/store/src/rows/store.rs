@@ -118,7 +118,8 @@ impl RowStore {
         self.actor.close()
     }
 
-    /// Gives every row up to the mark to `each`, the residue last, and returns the mark.
+    /// Gives every row up to the mark to `each`, the residue last, and returns the mark
+    /// with the residue.
     ///
     /// Every entry is held against its CRC, all of them against the digest, and
     /// their number against the mark: what sled lost in silence is found here.
@@ -126,17 +127,17 @@ impl RowStore {
         &mut self,
         sizes: Sizes,
         mut each: impl FnMut(Item<'_>) -> Result<(), String>,
-    ) -> Result<Mark, RowsError> {
+    ) -> Result<(Mark, Vec<u8>), RowsError> {
         let mut reading = Reading {
             sizes,
             ..Reading::default()
         };
         self.actor
             .read(|key, value| reading.entry(key, value, &mut each))??;
-        let mark = reading.finish(&mut each)?;
+        let (mark, residue) = reading.finish(&mut each)?;
         self.digest = reading.digest;
         self.slot = mark.slot;
-        Ok(mark)
+        Ok((mark, residue))
     }
 }
 
@@ -215,7 +216,7 @@ impl Reading {
     fn finish(
         &mut self,
         each: &mut impl FnMut(Item<'_>) -> Result<(), String>,
-    ) -> Result<Mark, RowsError> {
+    ) -> Result<(Mark, Vec<u8>), RowsError> {
         let whole = |ok: bool, what: &str| {
             if ok {
                 Ok(())
@@ -242,10 +243,10 @@ impl Reading {
         }
         // An older, longer residue may have left pieces behind its end.
         let len = usize::try_from(mark.residue).unwrap_or(usize::MAX);
-        let residue = residue.get(..len);
-        whole(residue.is_some(), "residue is missing")?;
-        each(Item::Residue(residue.unwrap_or_default())).map_err(RowsError::Refused)?;
-        Ok(mark)
+        whole(residue.len() >= len, "residue is missing")?;
+        residue.truncate(len);
+        each(Item::Residue(&residue)).map_err(RowsError::Refused)?;
+        Ok((mark, residue))
     }
 }
 

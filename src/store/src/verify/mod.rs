@@ -21,7 +21,7 @@ use gapless_journal::{Disk, DiskLock, JournalError, Reader, scan};
 
 use crate::base::{self, BaseError, BaseName};
 use crate::follower::sled_options;
-use crate::format::{Item, SIZES};
+use crate::format::SIZES;
 use crate::load::{Past, RecallError, feed};
 use crate::options::{Dirs, StoreOptions};
 use crate::remembered::Archive;
@@ -363,19 +363,13 @@ impl Run<'_> {
             indexed: false,
             capacity,
         });
-        let mut residue = Vec::new();
         let read = RowStore::open(&copy.0, &sled_options(&StoreOptions::default()))
             .map_err(Into::into)
             .and_then(|mut store| {
-                store.read(SIZES, |item| {
-                    if let Item::Residue(bytes) = item {
-                        residue = bytes.to_vec();
-                    }
-                    feed(&mut loader, Some(&self.archive), item)
-                })
+                store.read(SIZES, |item| feed(&mut loader, Some(&self.archive), item))
             });
-        let mark = match read {
-            Ok(mark) => mark,
+        let (mark, residue) = match read {
+            Ok(read) => read,
             Err(crate::rows::store::RowsError::Unmarked) => {
                 notes.push("sled holds no finished checkpoint yet".to_owned());
                 return Ok(None);
