@@ -401,10 +401,13 @@ impl Run<'_> {
             ));
             return Ok(None);
         }
-        if mark.seq > head {
-            return Err(bad(format!(
+        let ahead = || {
+            bad(format!(
                 "they are ahead of the journal, which ends at {head}"
-            )));
+            ))
+        };
+        if mark.seq > head {
+            return Err(ahead());
         }
         let past = Past {
             disk: self.disk,
@@ -434,9 +437,7 @@ impl Run<'_> {
         }
         let mut engine = loader.finish().map_err(|error| bad(error.to_string()))?;
         if engine.consistent_from() > head {
-            return Err(bad(format!(
-                "they are ahead of the journal, which ends at {head}"
-            )));
+            return Err(ahead());
         }
         if mark.seq < head {
             let mut reader = Reader::open(
