@@ -32,6 +32,7 @@ use crate::record::{Record, RecordRef};
 
 /// Slots of a generation that are lent together; what is in files is a multiple of it.
 pub const BLOCK_SLOTS: u32 = 16;
+
 /// Which slots of a generation: [`BLOCK_SLOTS`] of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockRef {

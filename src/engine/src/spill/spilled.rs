@@ -9,13 +9,13 @@ pub(crate) struct Spilled {
     /// Slots, from the first on. Beyond them, records are in memory.
     pub slots: u32,
     /// Slots of which all is known that stays here: these, or more.
-    pub noted: u32,
+    pub(super) noted: u32,
     /// A bit for each: whether it is reversed.
     reversed: Chunked<u64>,
     /// Where each stands in the look-up table, if there is one.
     homes: Chunked<u32>,
     /// As long as these: [`super::time_print`] of each.
-    pub times: Chunked<u8>,
+    pub(super) times: Chunked<u8>,
 }
 
 impl Spilled {
@@ -29,7 +29,7 @@ impl Spilled {
         }
     }
 
-    pub fn note(&mut self, is_reversed: bool, indexed: Option<(u32, u8)>) {
+    pub(super) fn note(&mut self, is_reversed: bool, indexed: Option<(u32, u8)>) {
         if self.noted.is_multiple_of(64) {
             self.reversed.push(0);
         }
@@ -44,13 +44,13 @@ impl Spilled {
         }
     }
 
-    pub fn set_reversed(&mut self, position: u32) {
+    pub(super) fn set_reversed(&mut self, position: u32) {
         if let Some(word) = self.reversed.get_mut(position / 64) {
             *word |= 1 << (position % 64);
         }
     }
 
-    pub fn is_reversed(&self, position: u32) -> bool {
+    pub(super) fn is_reversed(&self, position: u32) -> bool {
         self.reversed
             .get(position / 64)
             .is_some_and(|word| *word & 1 << (position % 64) != 0)
